@@ -1,0 +1,116 @@
+"""Settings: environment variables `FOOTNOTE_*` and `footnote.toml`, validated at start."""
+
+import os
+import tomllib
+from pathlib import Path
+from typing import Any, Final, Literal
+
+from pydantic import Field, ValidationError, field_validator
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
+
+from catalog.errors import ConfigurationError
+from generation.backends.extractive import MIN_EVIDENCE
+from retrieval.searcher import DENSE_WEIGHT
+
+CONFIG_FILE: Final = "footnote.toml"
+_PREFIX: Final = "FOOTNOTE_"
+# Read by the tests, not by the service.
+_FOREIGN_PREFIX: Final = "FOOTNOTE_TEST_"
+
+
+class Settings(BaseSettings):
+    """Each field is a line in docs/settings.md. The environment wins over the file."""
+
+    model_config = SettingsConfigDict(env_prefix=_PREFIX, toml_file=CONFIG_FILE, extra="forbid", frozen=True)
+
+    home: Path = Field(Path(".footnote"), description="Folder that holds all state of the embedded mode.")
+    host: str = Field("127.0.0.1", description="Address to listen on. Other than loopback needs an API key.")
+    port: int = Field(8000, ge=0, le=65535, description="Port to listen on; 0 takes a free one.")
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least severe log line shown.")
+
+    database_url: str | None = Field(
+        None, description="Catalog: sqlite:///PATH or postgresql+psycopg://…; none is SQLite in `home`."
+    )
+    blob_url: str | None = Field(
+        None, description="Bytes of uploaded files: file:///PATH or s3://BUCKET/PREFIX; none is a folder in `home`."
+    )
+
+    embedding_backend: Literal["openvino", "torch", "hashing"] = Field(
+        "openvino", description="openvino on a CPU, torch on a GPU; hashing needs no model and is for tests."
+    )
+    embedding_model: str = Field(
+        "all-MiniLM-L6-v2", description="all-MiniLM-L6-v2, or the folder of a sentence-transformers model."
+    )
+    embedding_precision: Literal["auto", "f32", "bf16"] = Field(
+        "auto", description="openvino: auto takes bf16 where the processor has it."
+    )
+    embedding_threads: int = Field(0, ge=0, description="openvino: threads for inference; 0 is all cores.")
+    embedding_device: str | None = Field(None, description="torch: device such as cuda:0; none takes a GPU if there is.")
+
+    index: Literal["faiss", "memory"] = Field("faiss", description="Passage index; memory is exact, slow, for tests.")
+    dense_weight: float = Field(
+        DENSE_WEIGHT, ge=0, le=1, description="Share of the embedding in the ranking; the rest is the words'."
+    )
+
+    generator: Literal["extractive"] = Field("extractive", description="Who writes answers.")
+    min_evidence: float = Field(
+        MIN_EVIDENCE, ge=0, le=1, description="extractive: evidence of the best sentence below which it does not answer."
+    )
+
+    workers: int = Field(1, ge=0, le=64, description="Worker processes that `footnote serve` starts.")
+    lease_s: float = Field(30.0, gt=0, description="Seconds after which a silent worker's job is given to another.")
+    parse_timeout_s: float = Field(300.0, gt=0, description="Wall clock that the parser may take for one file.")
+    parse_memory_bytes: int = Field(4 * 1024**3, gt=0, description="Memory that the parser may take for one file.")
+
+    max_file_bytes: int = Field(200 * 1024**2, gt=0, description="Largest file that an upload may bring.")
+    max_json_bytes: int = Field(10 * 1024**2, gt=0, description="Largest body of any other request.")
+    max_question_chars: int = Field(16_000, gt=0, description="Longest question or search query, in characters.")
+
+    @field_validator("home", mode="after")
+    @classmethod
+    def _absolute(cls, home: Path) -> Path:
+        return home.expanduser().absolute()
+
+    @property
+    def resolved_database_url(self) -> str:
+        return self.database_url or f"sqlite:///{self.home / 'catalog.sqlite'}"
+
+    @property
+    def resolved_blob_url(self) -> str:
+        return self.blob_url or (self.home / "blobs").as_uri()
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls)
+
+
+def load_settings(**overrides: Any) -> Settings:
+    """Read file and environment; `overrides` win over both. Raises ConfigurationError that names key, value and rule."""
+    unknown = [
+        name
+        for name in os.environ
+        if name.startswith(_PREFIX)
+        and not name.startswith(_FOREIGN_PREFIX)
+        and name.removeprefix(_PREFIX).lower() not in Settings.model_fields
+    ]
+    if unknown:
+        raise ConfigurationError(f"Unknown setting {', '.join(sorted(unknown))}; docs/settings.md lists all.")
+    try:
+        return Settings(**overrides)
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = ".".join(str(part) for part in first["loc"])
+        raise ConfigurationError(f"Setting {name!r} is {first.get('input')!r}: {first['msg']}.") from error
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigurationError(f"{CONFIG_FILE} is not valid TOML: {error}.") from error
+
+
+def is_loopback(host: str) -> bool:
+    return host in {"127.0.0.1", "::1", "localhost"} or host.startswith("127.")

@@ -1,0 +1,135 @@
+"""The composition root: the one place that chooses implementations."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from api.settings import Settings
+from catalog.blobs import BlobStore
+from catalog.database import Database
+from generation.answerer import Answerer
+from generation.backends.base import Generator
+from generation.backends.opener import open_generator
+from generation.prompts import load_template
+from ingest.pipeline import Pipeline
+from ingest.sandbox import ParseLimits
+from ingest.worker import Worker
+from retrieval.embedders.base import Embedder
+from retrieval.embedders.opener import open_embedder
+from retrieval.indexes.base import PassageIndex
+from retrieval.replica import Replica
+from retrieval.searcher import Ranking, Searcher
+
+# The model that answers; the name that clients send in `model`.
+ANSWER_MODEL = "footnote"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Catalog:
+    """The truth: opened by every process."""
+
+    database: Database
+    blobs: BlobStore
+
+
+@dataclass(frozen=True, kw_only=True)
+class Services:
+    """What answers questions: opened by the API process and by the command line."""
+
+    settings: Settings
+    catalog: Catalog
+    embedder: Embedder
+    replica: Replica
+    searcher: Searcher
+    generator: Generator
+    answerer: Answerer
+
+    @property
+    def ranking(self) -> Ranking:
+        """The default ranking."""
+        return Ranking(dense_weight=self.settings.dense_weight)
+
+
+@contextmanager
+def open_catalog(settings: Settings) -> Iterator[Catalog]:
+    """Open catalog and blob store, bringing the schema to the newest revision."""
+    settings.home.mkdir(parents=True, exist_ok=True)
+    database = Database(settings.resolved_database_url)
+    try:
+        database.migrate()
+        yield Catalog(
+            database=database, blobs=BlobStore(settings.resolved_blob_url, staging=settings.home / "staging")
+        )
+    finally:
+        database.close()
+
+
+@contextmanager
+def open_services(settings: Settings) -> Iterator[Services]:
+    """Open everything that searches and answers, with the index caught up."""
+    with open_catalog(settings) as catalog:
+        embedder = make_embedder(settings)
+        index = _make_index(settings, embedder.identity.dimension)
+        replica = Replica(catalog.database, index)
+        replica.catch_up()
+        searcher = Searcher(catalog.database, replica, embedder)
+        generator = open_generator(settings.generator, embedder=embedder, min_evidence=settings.min_evidence)
+        answerer = Answerer(catalog.database, searcher, generator, load_template("answer"))
+        try:
+            yield Services(
+                settings=settings,
+                catalog=catalog,
+                embedder=embedder,
+                replica=replica,
+                searcher=searcher,
+                generator=generator,
+                answerer=answerer,
+            )
+        finally:
+            generator.close()
+            index.close()
+            embedder.close()
+
+
+def make_embedder(settings: Settings) -> Embedder:
+    return open_embedder(
+        settings.embedding_backend,
+        model=settings.embedding_model,
+        cache=models_folder(settings),
+        precision=settings.embedding_precision,
+        threads=settings.embedding_threads,
+        device=settings.embedding_device,
+    )
+
+
+def make_worker(settings: Settings, catalog: Catalog, embedder: Embedder, *, name: str) -> Worker:
+    limits = ParseLimits(timeout_s=settings.parse_timeout_s, memory_bytes=settings.parse_memory_bytes)
+    pipeline = Pipeline(database=catalog.database, blobs=catalog.blobs, embedder=embedder, limits=limits)
+    return Worker(catalog.database, catalog.blobs, pipeline, name=name, lease_s=settings.lease_s)
+
+
+def models_folder(settings: Settings) -> Path:
+    """Where converted models are kept."""
+    return settings.home / "models"
+
+
+def lexical_path(settings: Settings) -> Path:
+    return settings.home / "lexical.sqlite"
+
+
+def workers_folder(settings: Settings) -> Path:
+    """Where the workers of this machine show that they are alive."""
+    return settings.home / "workers"
+
+
+def _make_index(settings: Settings, dimension: int) -> PassageIndex:
+    match settings.index:
+        case "faiss":
+            from retrieval.indexes.faiss import FaissIndex
+
+            return FaissIndex(dimension=dimension, lexical=lexical_path(settings))
+        case "memory":
+            from retrieval.indexes.memory import MemoryIndex
+
+            return MemoryIndex(dimension=dimension)

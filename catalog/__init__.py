@@ -1,0 +1,1 @@
+"""The truth: files, vector stores, documents, chunks, jobs, keys and answer records."""

@@ -1,0 +1,155 @@
+"""Content-addressed storage for the bytes of uploaded files, on any fsspec file system."""
+
+import hashlib
+import os
+import secrets
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO, Final
+
+import fsspec
+
+from catalog.errors import FootnoteError, InvalidRequest, RequestTooLarge, ServiceUnavailable
+
+_READ_BYTES: Final = 1 << 20
+# Staged uploads older than this were left behind by a process that died.
+STALE_STAGING_S: Final = 3600.0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StagedBlob:
+    """Bytes that are safe on this machine's disk but not stored under their name yet."""
+
+    path: Path
+    sha256: str
+    bytes: int
+
+
+class BlobStore:
+    """Blobs named by the SHA-256 of their bytes, below one URL (`file:///…`, `s3://bucket/prefix`, `memory://`).
+
+    A blob becomes visible whole or not at all. Storing it twice equals storing it once.
+    """
+
+    def __init__(self, url: str, *, staging: Path) -> None:
+        """`staging`: a local folder; on the same disk as a local store, so that storing is a rename."""
+        self._staging = staging
+        staging.mkdir(parents=True, exist_ok=True)
+        with _translated():
+            self._fs, root = fsspec.core.url_to_fs(url)
+        self._root = str(root).rstrip("/")
+        self._is_local = "file" in _protocols(self._fs)
+        if self._is_local:
+            Path(self._root).mkdir(parents=True, exist_ok=True)
+
+    def stage(self, stream: BinaryIO, *, max_bytes: int) -> StagedBlob:
+        """Copy `stream` to the staging folder and fsync it. Raises RequestTooLarge, InvalidRequest when empty."""
+        digest, size = hashlib.sha256(), 0
+        path = self._staging / secrets.token_hex(16)
+        try:
+            with path.open("wb") as target:
+                while data := stream.read(_READ_BYTES):
+                    size += len(data)
+                    if size > max_bytes:
+                        raise RequestTooLarge(f"The file is larger than the {max_bytes:,} bytes that are allowed.")
+                    digest.update(data)
+                    target.write(data)
+                target.flush()
+                os.fsync(target.fileno())
+            if size == 0:
+                raise InvalidRequest("The file is empty (0 bytes).", param="file")
+        except BaseException:
+            path.unlink(missing_ok=True)
+            raise
+        return StagedBlob(path=path, sha256=digest.hexdigest(), bytes=size)
+
+    def store(self, blob: StagedBlob) -> None:
+        """Make a staged blob visible under its name; the staged copy is used up."""
+        target = self._path(blob.sha256)
+        with _translated():
+            if self._is_local:
+                Path(target).parent.mkdir(exist_ok=True)
+                blob.path.replace(target)
+                _fsync_folder(Path(target).parent)
+            else:
+                self._fs.put_file(str(blob.path), target)
+                blob.path.unlink()
+
+    def discard(self, blob: StagedBlob) -> None:
+        """Forget a staged blob that is not wanted after all."""
+        blob.path.unlink(missing_ok=True)
+
+    def exists(self, sha256: str) -> bool:
+        with _translated():
+            return bool(self._fs.exists(self._path(sha256)))
+
+    def open(self, sha256: str) -> Any:
+        """Return a readable binary stream. Raises ServiceUnavailable when the blob cannot be read."""
+        with _translated():
+            return self._fs.open(self._path(sha256), "rb")
+
+    @contextmanager
+    def local_copy(self, sha256: str) -> Iterator[Path]:
+        """Yield a local path with the blob's bytes; for a local store it is the blob itself: do not write."""
+        if self._is_local:
+            yield Path(self._path(sha256))
+            return
+        with tempfile.NamedTemporaryFile(dir=self._staging) as copy:
+            with self.open(sha256) as source:
+                shutil.copyfileobj(source, copy, _READ_BYTES)
+            copy.flush()
+            yield Path(copy.name)
+
+    def delete(self, sha256: str) -> None:
+        """Remove the blob; one that is not there is no error."""
+        with _translated():
+            if self._fs.exists(self._path(sha256)):
+                self._fs.rm_file(self._path(sha256))
+
+    def names(self) -> Iterator[tuple[str, float]]:
+        """Yield the SHA-256 of every blob and its age in seconds."""
+        now = time.time()
+        with _translated():
+            found = self._fs.find(self._root, detail=True)
+        for path, info in found.items():
+            modified = info.get("mtime") or info.get("LastModified") or info.get("created") or now
+            yield path.rsplit("/", 1)[-1], now - (modified if isinstance(modified, float) else modified.timestamp())
+
+    def clear_stale_staging(self) -> int:
+        """Remove what killed processes left in the staging folder; return how many files."""
+        stale = [p for p in self._staging.iterdir() if time.time() - p.stat().st_mtime > STALE_STAGING_S]
+        for path in stale:
+            path.unlink(missing_ok=True)
+        return len(stale)
+
+    def _path(self, sha256: str) -> str:
+        return f"{self._root}/{sha256[:2]}/{sha256}"
+
+
+def _protocols(fs: Any) -> tuple[str, ...]:
+    return (fs.protocol,) if isinstance(fs.protocol, str) else tuple(fs.protocol)
+
+
+def _fsync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    try:
+        yield
+    except FootnoteError:
+        raise
+    except ImportError as error:
+        raise ServiceUnavailable(f"The blob store needs a package: {error}. pip install 'footnote[cluster]'") from error
+    except OSError as error:
+        raise ServiceUnavailable(f"The blob store does not answer: {error}") from error

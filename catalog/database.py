@@ -1,0 +1,116 @@
+"""Engine, transactions and migrations, the same for SQLite and PostgreSQL."""
+
+import hashlib
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from pathlib import Path
+from typing import Any, Final
+
+from alembic import command
+from alembic.config import Config
+from filelock import FileLock
+from sqlalchemy import Connection, create_engine, event, make_url, text
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.orm import Session
+
+from catalog.errors import ConfigurationError, ServiceUnavailable
+
+# How long a writer waits for another one before it reports that the database is busy.
+BUSY_TIMEOUT_S: Final = 30.0
+# Any constant of our own; names the migration among PostgreSQL's advisory locks.
+_MIGRATION_LOCK: Final = 0x466F6F74
+
+
+class Database:
+    """Opens transactions.
+
+    SQLite runs in WAL mode: one writer, and readers that it never blocks. `synchronous=FULL` makes a commit outlive
+    a power cut. Writers begin with BEGIN IMMEDIATE, so none fails half-way for a lock.
+    """
+
+    def __init__(self, url: str) -> None:
+        self.url = make_url(url)
+        backend = self.url.get_backend_name()
+        if backend not in {"sqlite", "postgresql"}:
+            raise ConfigurationError(f"database_url names {backend!r}; use sqlite:///PATH or postgresql+psycopg://…")
+        self.is_sqlite = backend == "sqlite"
+        if self.is_sqlite and self.url.database:
+            Path(self.url.database).parent.mkdir(parents=True, exist_ok=True)
+        self.engine = create_engine(self.url, pool_pre_ping=not self.is_sqlite, pool_size=8, max_overflow=32)
+        if self.is_sqlite:
+            event.listen(self.engine, "connect", _configure_sqlite)
+            event.listen(self.engine, "begin", _begin_sqlite)
+        self._writer = self.engine.execution_options(footnote_writes=True)
+
+    @contextmanager
+    def read(self) -> Iterator[Session]:
+        """A transaction that sees one state of the catalog."""
+        with _translated(), Session(self.engine, expire_on_commit=False) as session:
+            yield session
+
+    @contextmanager
+    def write(self) -> Iterator[Session]:
+        """A transaction that commits at the end of the block, or does nothing at all."""
+        with _translated(), Session(self._writer, expire_on_commit=False) as session, session.begin():
+            yield session
+
+    def lock(self, session: Session, name: str) -> None:
+        """Until the transaction ends, keep every other one that locks `name` waiting.
+
+        A SQLite writer is alone already.
+        """
+        if not self.is_sqlite:
+            number = int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], signed=True)
+            session.execute(text("SELECT pg_advisory_xact_lock(:number)"), {"number": number})
+
+    def migrate(self) -> None:
+        """Bring the schema to the newest revision; safe to call from several processes at once."""
+        config = Config()
+        config.set_main_option("script_location", "catalog:migrations")
+        config.set_main_option("path_separator", "os")
+        with _translated(), self._migration_lock(), self._writer.connect() as connection:
+            if not self.is_sqlite:
+                connection.execute(text("SELECT pg_advisory_xact_lock(:number)"), {"number": _MIGRATION_LOCK})
+            config.attributes["connection"] = connection
+            command.upgrade(config, "head")
+            connection.commit()
+
+    def _migration_lock(self) -> AbstractContextManager[Any]:
+        if self.is_sqlite and self.url.database:
+            return FileLock(self.url.database + ".migrate.lock")
+        return nullcontext()
+
+    def close(self) -> None:
+        self.engine.dispose()
+
+
+def _configure_sqlite(connection: Any, _record: object) -> None:
+    # The driver must not begin transactions by itself: _begin_sqlite decides which kind it is.
+    connection.isolation_level = None
+    cursor = connection.cursor()
+    for pragma in (
+        f"busy_timeout = {int(BUSY_TIMEOUT_S * 1000)}",
+        "journal_mode = WAL",
+        "synchronous = FULL",
+        "foreign_keys = ON",
+    ):
+        cursor.execute(f"PRAGMA {pragma}")
+    cursor.close()
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    writes = connection.get_execution_options().get("footnote_writes", False)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    """Driver errors that come from the database's state become ServiceUnavailable."""
+    try:
+        yield
+    except (OperationalError, InterfaceError) as error:
+        raise ServiceUnavailable(f"The catalog database does not answer: {_cause(error)}") from error
+
+
+def _cause(error: DBAPIError) -> str:
+    return str(error.orig).strip().splitlines()[0] if error.orig else str(error)

@@ -1,0 +1,268 @@
+"""Published documents: publishing, reading, removing."""
+
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sqlalchemy import ColumnElement, delete, func, insert, select, update
+from sqlalchemy.orm import Session, undefer
+
+from catalog import feed
+from catalog.database import Database
+from catalog.errors import LeaseLost
+from catalog.jobs import Job
+from catalog.models import Chunk, Document, File, JobStatus, VectorStoreFile
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ChunkRecord:
+    """A chunk before it has a number. Field by field the columns of `Chunk`."""
+
+    start: int
+    end: int
+    text: str
+    context: str
+    page: int | None
+    box: tuple[float, float, float, float] | None
+    tokens: int
+    # float16, shape (windows, dimension), L2 norm 1.
+    vectors: NDArray[np.float16]
+    embedding_key: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DocumentRecord:
+    """A document before it is published. Field by field the columns of `Document`."""
+
+    title: str | None
+    media_type: str
+    text: str
+    pages: int | None
+    pages_read: int | None
+    # (page, start, end) for each page with text.
+    page_spans: Sequence[tuple[int, int, int]]
+    warnings: Sequence[str]
+    content_key: str
+    chunks: Sequence[ChunkRecord]
+
+
+def publish(database: Database, job: Job, record: DocumentRecord) -> int:
+    """Make a document and all its chunks visible in one transaction, and end its job; return the document's id.
+
+    The previous generation goes in the same transaction, and so do older files of the same source: a search sees the
+    old text or the new one. Raises LeaseLost when another worker claimed the job, or when the job was cancelled or
+    deleted: then nothing is written.
+    """
+    with database.write() as session:
+        _complete(session, job)
+        remove(database, session, Document.vector_store_file_id == job.id)
+        _remove_older_versions(database, session, job)
+        document_id = _insert(session, job, record)
+        feed.record(database, session, [document_id])
+        return document_id
+
+
+def _remove_older_versions(database: Database, session: Session, job: Job) -> None:
+    if job.source is None:
+        return
+    older = session.scalars(
+        select(VectorStoreFile).where(
+            VectorStoreFile.vector_store_id == job.vector_store_id,
+            VectorStoreFile.source == job.source,
+            VectorStoreFile.id < job.id,
+        )
+    ).all()
+    for entry in older:
+        remove(database, session, Document.vector_store_file_id == entry.id)
+        session.delete(entry)
+    session.flush()
+    # Their bytes came from the folder, like the new ones: a file that no store holds any more goes too.
+    still_used = select(VectorStoreFile.file_id)
+    session.execute(delete(File).where(File.id.in_([e.file_id for e in older]), File.id.not_in(still_used)))
+
+
+def _complete(session: Session, job: Job) -> None:
+    done = session.execute(
+        update(VectorStoreFile)
+        .where(*job.is_held())
+        .values(
+            status=JobStatus.COMPLETED,
+            progress=1.0,
+            error_message=None,
+            owner=None,
+            lease_until=None,
+        )
+        .returning(VectorStoreFile.id)
+    )
+    if done.first() is None:
+        raise LeaseLost(f"Job {job.id} is no longer held by {job.owner!r} under fence {job.fence}.")
+
+
+def _insert(session: Session, job: Job, record: DocumentRecord) -> int:
+    document = Document(
+        vector_store_file_id=job.id,
+        vector_store_id=job.vector_store_id,
+        file_id=job.file_id,
+        title=record.title,
+        media_type=record.media_type,
+        text=record.text,
+        characters=len(record.text),
+        chunk_count=len(record.chunks),
+        pages=record.pages,
+        pages_read=record.pages_read,
+        page_spans=[list(span) for span in record.page_spans],
+        warnings=list(record.warnings),
+        content_key=record.content_key,
+        created_at=time.time(),
+    )
+    session.add(document)
+    session.flush()
+    rows = [_row(document.id, ordinal, chunk) for ordinal, chunk in enumerate(record.chunks)]
+    session.execute(insert(Chunk), rows)
+    return document.id
+
+
+def _row(document_id: int, ordinal: int, chunk: ChunkRecord) -> dict[str, Any]:
+    return {
+        "document_id": document_id,
+        "ordinal": ordinal,
+        "start": chunk.start,
+        "end": chunk.end,
+        "text": chunk.text,
+        "context": chunk.context,
+        "page": chunk.page,
+        "box": list(chunk.box) if chunk.box else None,
+        "tokens": chunk.tokens,
+        "windows": len(chunk.vectors),
+        "vectors": np.ascontiguousarray(chunk.vectors, dtype=np.float16).tobytes(),
+        "embedding_key": chunk.embedding_key,
+    }
+
+
+def remove(database: Database, session: Session, where: ColumnElement[bool]) -> int:
+    """Delete documents with their chunks and announce it; return how many."""
+    ids = list(session.scalars(select(Document.id).where(where)))
+    if ids:
+        session.execute(delete(Chunk).where(Chunk.document_id.in_(ids)))
+        session.execute(delete(Document).where(Document.id.in_(ids)))
+        feed.record(database, session, ids)
+    return len(ids)
+
+
+def find_copy(session: Session, content_key: str) -> DocumentRecord | None:
+    """Return an already published document with this content key, whole, or None."""
+    query = select(Document).where(Document.content_key == content_key).limit(1).options(undefer(Document.text))
+    document = session.scalar(query)
+    if document is None:
+        return None
+    chunks = session.scalars(
+        select(Chunk).where(Chunk.document_id == document.id).order_by(Chunk.ordinal).options(undefer(Chunk.vectors))
+    )
+    return DocumentRecord(
+        title=document.title,
+        media_type=document.media_type,
+        text=document.text,
+        pages=document.pages,
+        pages_read=document.pages_read,
+        page_spans=[(page, start, end) for page, start, end in document.page_spans],
+        warnings=document.warnings,
+        content_key=content_key,
+        chunks=[
+            ChunkRecord(
+                start=chunk.start,
+                end=chunk.end,
+                text=chunk.text,
+                context=chunk.context,
+                page=chunk.page,
+                box=(chunk.box[0], chunk.box[1], chunk.box[2], chunk.box[3]) if chunk.box else None,
+                tokens=chunk.tokens,
+                vectors=feed.vectors_of(chunk),
+                embedding_key=chunk.embedding_key,
+            )
+            for chunk in chunks
+        ],
+    )
+
+
+def known_vectors(session: Session, embedding_keys: Iterable[str]) -> dict[str, NDArray[np.float16]]:
+    """Return the vectors of texts that some published chunk has embedded already, by embedding key."""
+    keys, found = list(dict.fromkeys(embedding_keys)), {}
+    # 500: well below the number of variables that SQLite allows in a statement.
+    for i in range(0, len(keys), 500):
+        query = select(Chunk).where(Chunk.embedding_key.in_(keys[i : i + 500])).options(undefer(Chunk.vectors))
+        for chunk in session.scalars(query):
+            found[chunk.embedding_key] = feed.vectors_of(chunk)
+    return found
+
+
+def of_entries(session: Session, entry_ids: Iterable[int]) -> dict[int, Document]:
+    """Return the current document of each vector-store file that has one, without its text."""
+    query = select(Document).where(Document.vector_store_file_id.in_(list(entry_ids)))
+    return {document.vector_store_file_id: document for document in session.scalars(query)}
+
+
+def text_range(session: Session, document_id: int, start: int, end: int) -> str | None:
+    """Re-read characters [start, end) of the stored text; None when the document is gone."""
+    return session.scalar(select(func.substr(Document.text, start + 1, end - start)).where(Document.id == document_id))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StoredChunk:
+    """A chunk as searches and citations need it."""
+
+    chunk_id: int
+    document_id: int
+    vector_store_id: str
+    file_id: str
+    filename: str
+    title: str | None
+    attributes: dict[str, Any]
+    ordinal: int
+    start: int
+    end: int
+    text: str
+    context: str
+    page: int | None
+    box: tuple[float, float, float, float] | None
+    # (page, start, end) of the whole document: a span inside the chunk may lie on a later page than `page`.
+    page_spans: Sequence[tuple[int, int, int]]
+
+
+def load_chunks(session: Session, chunk_ids: Sequence[int]) -> dict[int, StoredChunk]:
+    """Return the chunks that still exist among `chunk_ids`, by number."""
+    rows = session.execute(
+        select(Chunk, Document, VectorStoreFile.attributes, File.filename)
+        .join(Document, Document.id == Chunk.document_id)
+        .join(VectorStoreFile, VectorStoreFile.id == Document.vector_store_file_id)
+        .join(File, File.id == Document.file_id)
+        .where(Chunk.id.in_(chunk_ids))
+    )
+    return {chunk.id: _stored(chunk, document, attributes, name) for chunk, document, attributes, name in rows}
+
+
+def chunks_of(session: Session, document_id: int) -> list[Chunk]:
+    """Return a document's chunks in order, without their vectors."""
+    return list(session.scalars(select(Chunk).where(Chunk.document_id == document_id).order_by(Chunk.ordinal)))
+
+
+def _stored(chunk: Chunk, document: Document, attributes: dict[str, Any], filename: str) -> StoredChunk:
+    return StoredChunk(
+        chunk_id=chunk.id,
+        document_id=document.id,
+        vector_store_id=document.vector_store_id,
+        file_id=document.file_id,
+        filename=filename,
+        title=document.title,
+        attributes=attributes,
+        ordinal=chunk.ordinal,
+        start=chunk.start,
+        end=chunk.end,
+        text=chunk.text,
+        context=chunk.context,
+        page=chunk.page,
+        box=(chunk.box[0], chunk.box[1], chunk.box[2], chunk.box[3]) if chunk.box else None,
+        page_spans=[(page, start, end) for page, start, end in document.page_spans],
+    )

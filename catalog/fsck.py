@@ -1,0 +1,100 @@
+"""Checks that catalog and blob store agree, in both directions."""
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session, undefer
+
+from catalog.blobs import BlobStore
+from catalog.database import Database
+from catalog.files import SWEEP_MIN_AGE_S
+from catalog.models import Change, Chunk, Document, File, JobStatus, VectorStoreFile
+
+# A job whose lease ended this long ago, with workers running, is stuck.
+STUCK_AFTER_S = 300.0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Problem:
+    """`kind` is a short stable name; `detail` names the object."""
+
+    kind: str
+    detail: str
+
+
+def check(database: Database, blobs: BlobStore, *, orphan_age_s: float = SWEEP_MIN_AGE_S) -> list[Problem]:
+    """Return everything that is wrong; [] when the catalog is sound.
+
+    Blobs without a file count once they are older than `orphan_age_s`: younger ones may be an upload in progress.
+    """
+    with database.read() as session:
+        return [
+            *_blob_problems(session, blobs, orphan_age_s),
+            *_job_problems(session),
+            *_document_problems(session),
+            *_feed_problems(session),
+        ]
+
+
+def _blob_problems(session: Session, blobs: BlobStore, orphan_age_s: float) -> Iterator[Problem]:
+    stored = dict(blobs.names())
+    used = {sha: file_id for file_id, sha in session.execute(select(File.id, File.sha256))}
+    for sha, file_id in used.items():
+        if sha not in stored:
+            yield Problem(kind="lost blob", detail=f"file {file_id} needs blob {sha}, which is not stored")
+    for sha, age_s in stored.items():
+        if sha not in used and age_s >= orphan_age_s:
+            yield Problem(kind="orphan blob", detail=f"blob {sha} belongs to no file")
+
+
+def _job_problems(session: Session) -> Iterator[Problem]:
+    joined = select(VectorStoreFile.file_id, VectorStoreFile.vector_store_id, VectorStoreFile.status, Document.id)
+    joined = joined.outerjoin(Document, Document.vector_store_file_id == VectorStoreFile.id)
+    for file_id, store_id, status, document_id in session.execute(joined):
+        if status == JobStatus.COMPLETED and document_id is None:
+            yield Problem(kind="lost document", detail=f"{file_id} in {store_id} is completed without a document")
+    late = time.time() - STUCK_AFTER_S
+    stuck = select(VectorStoreFile).where(
+        VectorStoreFile.status == JobStatus.IN_PROGRESS, VectorStoreFile.lease_until < late
+    )
+    for entry in session.scalars(stuck):
+        yield Problem(
+            kind="stuck job", detail=f"{entry.file_id} in {entry.vector_store_id} was held by {entry.owner}, long ago"
+        )
+
+
+def _document_problems(session: Session) -> Iterator[Problem]:
+    orphans = select(Document.id).where(Document.vector_store_file_id.not_in(select(VectorStoreFile.id)))
+    for document_id in session.scalars(orphans):
+        yield Problem(kind="orphan document", detail=f"document {document_id} belongs to no file of a store")
+    orphan_chunks = select(func.count()).where(Chunk.document_id.not_in(select(Document.id)))
+    if count := session.scalar(orphan_chunks):
+        yield Problem(kind="orphan chunks", detail=f"{count} chunks belong to no document")
+    for document_id in session.scalars(select(Document.id)).all():
+        yield from _chunk_problems(session, document_id)
+
+
+def _chunk_problems(session: Session, document_id: int) -> Iterator[Problem]:
+    document = session.get_one(Document, document_id, options=[undefer(Document.text)])
+    chunks = session.scalars(
+        select(Chunk).where(Chunk.document_id == document_id).order_by(Chunk.ordinal).options(undefer(Chunk.vectors))
+    ).all()
+    if [chunk.ordinal for chunk in chunks] != list(range(document.chunk_count)):
+        yield Problem(
+            kind="lost chunks",
+            detail=f"document {document_id} has {len(chunks)} of {document.chunk_count} chunks, or numbers twice",
+        )
+    for chunk in chunks:
+        if document.text[chunk.start : chunk.end] != chunk.text:
+            yield Problem(kind="false span", detail=f"chunk {chunk.id} is not the text at its offsets")
+        if not chunk.vectors or len(chunk.vectors) % (2 * chunk.windows):
+            yield Problem(kind="broken vector", detail=f"chunk {chunk.id} has {len(chunk.vectors)} bytes of vectors")
+    session.expunge_all()
+
+
+def _feed_problems(session: Session) -> Iterator[Problem]:
+    announced = select(Change.document_id)
+    for document_id in session.scalars(select(Document.id).where(Document.id.not_in(announced))):
+        yield Problem(kind="unannounced document", detail=f"document {document_id} is in no change: replicas miss it")

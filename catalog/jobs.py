@@ -1,0 +1,136 @@
+"""Jobs: claiming a vector-store file for work, holding it, letting it go. The row is the job.
+
+in_progress ──claim──▶ in_progress, owned ──publish──▶ completed
+     ▲                      │ ├──give_up──▶ failed
+     └──────retry / release─┘ └── cancelled or deleted by the user: the next heartbeat raises LeaseLost
+"""
+
+import random
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from sqlalchemy import ColumnElement, or_, select, update
+from sqlalchemy.orm import Session
+
+from catalog.errors import DocumentRejected, FootnoteError, LeaseLost
+from catalog.models import JobStatus, VectorStoreFile
+
+LEASE_S: Final = 30.0
+# Tries that end with a retryable error before the file is given up.
+MAX_FAILURES: Final = 5
+# Claims, lost ones included: a file that kills its worker again and again ends here.
+MAX_CLAIMS: Final = 100
+_RETRY_BASE_S: Final = 2.0
+_RETRY_MAX_S: Final = 300.0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Job:
+    """A claimed vector-store file. Valid while `fence` is the row's fence."""
+
+    id: int
+    vector_store_id: str
+    file_id: str
+    attributes: Mapping[str, Any]
+    chunking_strategy: Mapping[str, Any]
+    source: str | None
+    owner: str
+    fence: int
+    failures: int
+
+    def is_held(self) -> tuple[ColumnElement[bool], ...]:
+        """Conditions under which this claim may still write."""
+        return (
+            VectorStoreFile.id == self.id,
+            VectorStoreFile.status == JobStatus.IN_PROGRESS,
+            VectorStoreFile.owner == self.owner,
+            VectorStoreFile.fence == self.fence,
+        )
+
+
+def claim(session: Session, owner: str, *, lease_s: float = LEASE_S) -> Job | None:
+    """Take the next job that nobody holds, small files first; None when there is none.
+
+    One statement: two workers never get the same job. On PostgreSQL rows that another worker is just claiming are
+    skipped instead of waited for.
+    """
+    now = time.time()
+    waiting = (
+        select(VectorStoreFile.id)
+        .where(VectorStoreFile.status == JobStatus.IN_PROGRESS, VectorStoreFile.not_before <= now)
+        .where(or_(VectorStoreFile.lease_until.is_(None), VectorStoreFile.lease_until < now))
+        .order_by(VectorStoreFile.bytes, VectorStoreFile.id)
+        .limit(1)
+        .with_for_update(skip_locked=True)
+        .scalar_subquery()
+    )
+    row = session.execute(
+        update(VectorStoreFile)
+        .where(VectorStoreFile.id == waiting)
+        .values(owner=owner, lease_until=now + lease_s, fence=VectorStoreFile.fence + 1)
+        .returning(VectorStoreFile)
+        .execution_options(synchronize_session=False, populate_existing=True)
+    ).scalar_one_or_none()
+    if row is None:
+        return None
+    return Job(
+        id=row.id,
+        vector_store_id=row.vector_store_id,
+        file_id=row.file_id,
+        attributes=row.attributes,
+        chunking_strategy=row.chunking_strategy,
+        source=row.source,
+        owner=owner,
+        fence=row.fence,
+        failures=row.failures,
+    )
+
+
+def heartbeat(session: Session, job: Job, *, progress: float, lease_s: float = LEASE_S) -> None:
+    """Extend the lease and note the progress (0 to 1). Raises LeaseLost when the job is not held any more."""
+    _update_held(session, job, lease_until=time.time() + lease_s, progress=progress)
+
+
+def fail(session: Session, job: Job, error: FootnoteError) -> JobStatus:
+    """Note a try that ended with `error`: queue the job again, or give the file up with a stated reason."""
+    delay_s = retry_delay_s(error, failures=job.failures + 1, claims=job.fence)
+    values: dict[str, Any] = {"owner": None, "lease_until": None, "failures": job.failures + 1}
+    if delay_s is not None:
+        _update_held(session, job, not_before=time.time() + delay_s, error_message=error.message, **values)
+        return JobStatus.IN_PROGRESS
+    code = error.code if isinstance(error, DocumentRejected) else "server_error"
+    _update_held(session, job, status=JobStatus.FAILED, error_code=code, error_message=error.message, **values)
+    return JobStatus.FAILED
+
+
+def retry_delay_s(error: FootnoteError, *, failures: int, claims: int, jitter: float | None = None) -> float | None:
+    """Return how long to wait before the next try, or None to give up.
+
+    Doubles from 2 s to 300 s, times `jitter` (default: random in [0.5, 1]), so that jobs which failed together
+    do not come back together.
+    """
+    if not error.retryable or failures >= MAX_FAILURES or claims >= MAX_CLAIMS:
+        return None
+    jitter = random.uniform(0.5, 1.0) if jitter is None else jitter
+    return float(min(_RETRY_BASE_S * 2 ** (failures - 1), _RETRY_MAX_S) * jitter)
+
+
+def release(session: Session, owner: str) -> int:
+    """Let go of every job that `owner` holds, for a worker that is known to be dead; return how many."""
+    released = session.execute(
+        update(VectorStoreFile)
+        .where(VectorStoreFile.owner == owner, VectorStoreFile.status == JobStatus.IN_PROGRESS)
+        .values(owner=None, lease_until=None)
+        .returning(VectorStoreFile.id)
+    )
+    return len(released.all())
+
+
+def _update_held(session: Session, job: Job, **values: Any) -> None:
+    updated = session.execute(
+        update(VectorStoreFile).where(*job.is_held()).values(**values).returning(VectorStoreFile.id)
+    )
+    if updated.first() is None:
+        raise LeaseLost(f"Job {job.id} is no longer held by {job.owner!r} under fence {job.fence}.")

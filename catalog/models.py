@@ -1,0 +1,221 @@
+"""The tables. Times are seconds since the epoch; JSON columns hold plain values."""
+
+from enum import StrEnum
+from typing import Any
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Double,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Text,
+    UniqueConstraint,
+)
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+# SQLite gives rowid semantics (and AUTOINCREMENT: a number is never used twice) to INTEGER alone.
+_Number = BigInteger().with_variant(Integer, "sqlite")
+
+DEFAULT_PROJECT = "proj_default"
+
+
+class Base(DeclarativeBase):
+    metadata = MetaData(
+        naming_convention={
+            "ix": "ix_%(column_0_label)s",
+            "uq": "uq_%(table_name)s_%(column_0_name)s",
+            "fk": "fk_%(table_name)s_%(column_0_name)s",
+            "pk": "pk_%(table_name)s",
+        }
+    )
+    type_annotation_map = {str: Text, float: Double, dict[str, Any]: JSON, list[Any]: JSON}  # noqa: RUF012
+
+
+class JobStatus(StrEnum):
+    """OpenAI's states of a vector-store file; the row is the job."""
+
+    # Waiting, or claimed by the worker in `owner` until `lease_until`.
+    IN_PROGRESS = "in_progress"
+    # Its document is published; searches see it.
+    COMPLETED = "completed"
+    # Given up for good; `error_code` and `error_message` say why.
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+class File(Base):
+    """An uploaded file. Its bytes are the blob named by `sha256`."""
+
+    __tablename__ = "files"
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    project_id: Mapped[str] = mapped_column(index=True)
+    filename: Mapped[str]
+    purpose: Mapped[str]
+    bytes: Mapped[int] = mapped_column(BigInteger)
+    sha256: Mapped[str] = mapped_column(index=True)
+    created_at: Mapped[float]
+    expires_at: Mapped[float | None]
+
+
+class VectorStore(Base):
+    """A searchable collection of files."""
+
+    __tablename__ = "vector_stores"
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    project_id: Mapped[str] = mapped_column(index=True)
+    name: Mapped[str]
+    description: Mapped[str | None]
+    metadata_: Mapped[dict[str, Any]] = mapped_column("metadata")
+    created_at: Mapped[float]
+    last_active_at: Mapped[float]
+    expires_after_days: Mapped[int | None]
+    # EmbeddingIdentity.key of the model that made every vector of the store.
+    embedding_identity: Mapped[str]
+
+
+class VectorStoreFile(Base):
+    """A file in a store, and the job that puts it there."""
+
+    __tablename__ = "vector_store_files"
+    __table_args__ = (
+        UniqueConstraint("vector_store_id", "file_id"),
+        Index("ix_vector_store_files_queue", "status", "not_before"),
+        {"sqlite_autoincrement": True},
+    )
+
+    id: Mapped[int] = mapped_column(_Number, primary_key=True)
+    vector_store_id: Mapped[str] = mapped_column(ForeignKey("vector_stores.id", ondelete="CASCADE"))
+    file_id: Mapped[str] = mapped_column(ForeignKey("files.id", ondelete="CASCADE"), index=True)
+    created_at: Mapped[float]
+    attributes: Mapped[dict[str, Any]]
+    # OpenAI's `chunking_strategy`, as it was asked for.
+    chunking_strategy: Mapped[dict[str, Any]]
+    # Path below the ingested folder; what makes a second `footnote ingest` recognise the file. Publishing an entry
+    # removes the older ones of the same source.
+    source: Mapped[str | None]
+    bytes: Mapped[int] = mapped_column(BigInteger)
+
+    status: Mapped[str] = mapped_column(default=JobStatus.IN_PROGRESS)
+    error_code: Mapped[str | None]
+    error_message: Mapped[str | None]
+    # Share of the work done, 0 to 1; the last heartbeat's word.
+    progress: Mapped[float] = mapped_column(default=0.0)
+
+    # Name of the worker that holds the job, and until when.
+    owner: Mapped[str | None]
+    lease_until: Mapped[float | None]
+    # Raised by every claim; a write under an older fence is refused.
+    fence: Mapped[int] = mapped_column(default=0)
+    # Tries that ended with an error; claims lost to a killed worker do not count.
+    failures: Mapped[int] = mapped_column(default=0)
+    # Not to be claimed earlier: the wait before a retry.
+    not_before: Mapped[float] = mapped_column(default=0.0)
+
+
+class Document(Base):
+    """One published generation of a vector-store file. Immutable: a new parse is a new row."""
+
+    __tablename__ = "documents"
+    __table_args__ = {"sqlite_autoincrement": True}  # noqa: RUF012
+
+    id: Mapped[int] = mapped_column(_Number, primary_key=True)
+    vector_store_file_id: Mapped[int] = mapped_column(
+        ForeignKey("vector_store_files.id", ondelete="CASCADE"), unique=True
+    )
+    vector_store_id: Mapped[str] = mapped_column(index=True)
+    file_id: Mapped[str] = mapped_column(index=True)
+    title: Mapped[str | None]
+    media_type: Mapped[str]
+    # The stored text: what every offset of a chunk or citation refers to.
+    text: Mapped[str] = mapped_column(deferred=True)
+    characters: Mapped[int]
+    chunk_count: Mapped[int]
+    pages: Mapped[int | None]
+    pages_read: Mapped[int | None]
+    # [page, start, end] for each page that has text, in order.
+    page_spans: Mapped[list[Any]]
+    warnings: Mapped[list[Any]]
+    # Digest of file hash, parser, chunking strategy and model: equal keys, equal chunks.
+    content_key: Mapped[str] = mapped_column(index=True)
+    created_at: Mapped[float]
+
+
+class Chunk(Base):
+    """A span of a document with its vectors."""
+
+    __tablename__ = "chunks"
+    __table_args__ = (
+        UniqueConstraint("document_id", "ordinal"),
+        {"sqlite_autoincrement": True},
+    )
+
+    id: Mapped[int] = mapped_column(_Number, primary_key=True)
+    document_id: Mapped[int] = mapped_column(ForeignKey("documents.id", ondelete="CASCADE"))
+    ordinal: Mapped[int]
+    # Characters of Document.text; `text` is that span.
+    start: Mapped[int]
+    end: Mapped[int]
+    text: Mapped[str]
+    # Title and headings that were embedded in front of the text.
+    context: Mapped[str]
+    page: Mapped[int | None]
+    # Left, top, right, bottom on that page, in points from its top left corner.
+    box: Mapped[list[Any] | None]
+    tokens: Mapped[int]
+    windows: Mapped[int]
+    # float16, shape (windows, dimension), C order: one vector per window that the embedder read.
+    vectors: Mapped[bytes] = mapped_column(LargeBinary, deferred=True)
+    # Digest of model identity and embedded text; an equal text is not embedded again.
+    embedding_key: Mapped[str] = mapped_column(index=True)
+
+
+class Change(Base):
+    """The change feed: document `document_id` appeared, changed or went. Search replicas follow it."""
+
+    __tablename__ = "changes"
+    __table_args__ = {"sqlite_autoincrement": True}  # noqa: RUF012
+
+    seq: Mapped[int] = mapped_column(_Number, primary_key=True)
+    document_id: Mapped[int] = mapped_column(BigInteger, index=True)
+
+
+class ApiKey(Base):
+    """A key, hashed; the clear text is shown once, when it is made."""
+
+    __tablename__ = "api_keys"
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    project_id: Mapped[str] = mapped_column(index=True)
+    name: Mapped[str]
+    # SHA-256 of the key: keys are 256 random bits, so a slow hash would add nothing.
+    digest: Mapped[str] = mapped_column(unique=True)
+    created_at: Mapped[float]
+    last_used_at: Mapped[float | None]
+    revoked_at: Mapped[float | None]
+
+
+class AnswerRecord(Base):
+    """Everything needed to explain one answer later."""
+
+    __tablename__ = "answer_records"
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    project_id: Mapped[str] = mapped_column(index=True)
+    created_at: Mapped[float]
+    question: Mapped[str]
+    model: Mapped[str]
+    outcome: Mapped[str]
+    # Position in the change feed that the search saw.
+    index_version: Mapped[int] = mapped_column(BigInteger)
+    # Name, version and SHA-256 of the prompt template.
+    prompt: Mapped[dict[str, Any]]
+    # Candidates with their score at every stage, citations, usage and seconds per stage.
+    trace: Mapped[dict[str, Any]]
+    # The Response object as it was sent.
+    response: Mapped[dict[str, Any]]

@@ -1,0 +1,201 @@
+"""Vector stores and the files in them."""
+
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from catalog import documents, feed, files
+from catalog.database import Database
+from catalog.errors import Conflict, NotFound
+from catalog.ids import VECTOR_STORE, new_id
+from catalog.models import Document, File, JobStatus, VectorStore, VectorStoreFile
+from catalog.paging import Page, PageRequest, fetch_page
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class NewVectorStore:
+    project_id: str
+    name: str
+    embedding_identity: str
+    description: str | None = None
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    expires_after_days: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class NewVectorStoreFile:
+    file_id: str
+    attributes: Mapping[str, Any] = field(default_factory=dict)
+    chunking_strategy: Mapping[str, Any] = field(default_factory=lambda: {"type": "auto"})
+    source: str | None = None
+
+
+def create(session: Session, new: NewVectorStore) -> VectorStore:
+    now = time.time()
+    store = VectorStore(
+        id=new_id(VECTOR_STORE),
+        project_id=new.project_id,
+        name=new.name,
+        description=new.description,
+        metadata_=dict(new.metadata),
+        created_at=now,
+        last_active_at=now,
+        expires_after_days=new.expires_after_days,
+        embedding_identity=new.embedding_identity,
+    )
+    session.add(store)
+    return store
+
+
+def get(session: Session, project_id: str, store_id: str) -> VectorStore:
+    """Raises NotFound, also for another project's store."""
+    store = session.get(VectorStore, store_id)
+    if store is None or store.project_id != project_id:
+        raise NotFound(f"No such VectorStore object: {store_id!r}.", param="vector_store_id")
+    return store
+
+
+def find_by_name(session: Session, project_id: str, name: str) -> VectorStore | None:
+    """Return the oldest store with this name."""
+    query = select(VectorStore).where(VectorStore.project_id == project_id, VectorStore.name == name)
+    return session.scalar(query.order_by(VectorStore.created_at).limit(1))
+
+
+def ids_of_project(session: Session, project_id: str) -> list[str]:
+    return list(session.scalars(select(VectorStore.id).where(VectorStore.project_id == project_id)))
+
+
+def list_page(session: Session, project_id: str, request: PageRequest) -> Page[VectorStore]:
+    def locate(cursor: str) -> tuple[float, str] | None:
+        store = session.get(VectorStore, cursor)
+        return (store.created_at, store.id) if store and store.project_id == project_id else None
+
+    query = select(VectorStore).where(VectorStore.project_id == project_id)
+    return fetch_page(session, query, request, keys=(VectorStore.created_at, VectorStore.id), locate=locate)
+
+
+def delete(database: Database, session: Session, project_id: str, store_id: str) -> None:
+    """Remove the store with its documents and jobs; the files themselves stay."""
+    store = get(session, project_id, store_id)
+    documents.remove(database, session, Document.vector_store_id == store.id)
+    session.delete(store)
+
+
+def file_counts(session: Session, store_ids: Iterable[str]) -> dict[str, dict[str, int]]:
+    """Return for each store how many of its files are in each JobStatus, and `total`."""
+    counts = {store_id: {status.value: 0 for status in JobStatus} | {"total": 0} for store_id in store_ids}
+    rows = session.execute(
+        select(VectorStoreFile.vector_store_id, VectorStoreFile.status, func.count())
+        .where(VectorStoreFile.vector_store_id.in_(counts))
+        .group_by(VectorStoreFile.vector_store_id, VectorStoreFile.status)
+    )
+    for store_id, status, count in rows:
+        counts[store_id][status] += count
+        counts[store_id]["total"] += count
+    return counts
+
+
+def usage_bytes(session: Session, store_ids: Sequence[str]) -> dict[str, int]:
+    """Return for each store the bytes of its published documents' files."""
+    rows = session.execute(
+        select(VectorStoreFile.vector_store_id, func.sum(VectorStoreFile.bytes))
+        .where(VectorStoreFile.vector_store_id.in_(store_ids), VectorStoreFile.status == JobStatus.COMPLETED)
+        .group_by(VectorStoreFile.vector_store_id)
+    )
+    found: dict[str, int] = {store_id: int(total) for store_id, total in rows}
+    return {store_id: found.get(store_id, 0) for store_id in store_ids}
+
+
+def attach(session: Session, store: VectorStore, new: NewVectorStoreFile) -> VectorStoreFile:
+    """Put a file into a store: the row that this adds is the job. Attaching it again returns the same row.
+
+    A file that failed before is tried again.
+    """
+    file = files.get(session, store.project_id, new.file_id)
+    query = select(VectorStoreFile).where(
+        VectorStoreFile.vector_store_id == store.id, VectorStoreFile.file_id == file.id
+    )
+    entry = session.scalar(query)
+    if entry is None:
+        entry = VectorStoreFile(vector_store_id=store.id, file_id=file.id, created_at=time.time(), bytes=file.bytes)
+        session.add(entry)
+    elif entry.status in {JobStatus.IN_PROGRESS, JobStatus.COMPLETED}:
+        return entry
+    entry.attributes = dict(new.attributes)
+    entry.chunking_strategy = dict(new.chunking_strategy)
+    entry.source = new.source
+    _queue_again(entry)
+    store.last_active_at = time.time()
+    session.flush()
+    return entry
+
+
+def _queue_again(entry: VectorStoreFile) -> None:
+    entry.status = JobStatus.IN_PROGRESS
+    entry.error_code = entry.error_message = None
+    entry.progress, entry.failures, entry.not_before = 0.0, 0, 0.0
+    entry.owner = entry.lease_until = None
+
+
+def get_file(session: Session, store: VectorStore, file_id: str) -> VectorStoreFile:
+    query = select(VectorStoreFile).where(
+        VectorStoreFile.vector_store_id == store.id, VectorStoreFile.file_id == file_id
+    )
+    entry = session.scalar(query)
+    if entry is None:
+        raise NotFound(f"No file {file_id!r} in vector store {store.id!r}.", param="file_id")
+    return entry
+
+
+def list_files(
+    session: Session, store: VectorStore, request: PageRequest, *, status: JobStatus | None = None
+) -> Page[VectorStoreFile]:
+    def locate(cursor: str) -> tuple[float, int] | None:
+        found = session.execute(
+            select(VectorStoreFile.created_at, VectorStoreFile.id).where(
+                VectorStoreFile.vector_store_id == store.id, VectorStoreFile.file_id == cursor
+            )
+        ).first()
+        return (found[0], found[1]) if found else None
+
+    query = select(VectorStoreFile).where(VectorStoreFile.vector_store_id == store.id)
+    if status is not None:
+        query = query.where(VectorStoreFile.status == status)
+    return fetch_page(session, query, request, keys=(VectorStoreFile.created_at, VectorStoreFile.id), locate=locate)
+
+
+def sources(session: Session, store: VectorStore) -> dict[str, tuple[VectorStoreFile, File]]:
+    """Return the newest entry, with its file, for each `source` path of the store."""
+    rows = session.execute(
+        select(VectorStoreFile, File)
+        .join(File, File.id == VectorStoreFile.file_id)
+        .where(VectorStoreFile.vector_store_id == store.id, VectorStoreFile.source.is_not(None))
+        .order_by(VectorStoreFile.id)
+    )
+    return {str(entry.source): (entry, file) for entry, file in rows}
+
+
+def set_attributes(database: Database, session: Session, entry: VectorStoreFile, attributes: Mapping[str, Any]) -> None:
+    """Replace the attributes of a file in its store; the next search filters by the new ones."""
+    entry.attributes = dict(attributes)
+    document_id = session.scalar(select(Document.id).where(Document.vector_store_file_id == entry.id))
+    if document_id is not None:
+        feed.record(database, session, [document_id])
+
+
+def detach(database: Database, session: Session, entry: VectorStoreFile) -> None:
+    """Take a file out of a store: its document goes at once, its file stays."""
+    documents.remove(database, session, Document.vector_store_file_id == entry.id)
+    session.delete(entry)
+
+
+def cancel(session: Session, entry: VectorStoreFile) -> None:
+    """Stop work on a file; the worker that holds it finds out at its next heartbeat. Raises Conflict when ended."""
+    if entry.status != JobStatus.IN_PROGRESS:
+        raise Conflict(f"File {entry.file_id!r} is {entry.status} already.")
+    entry.status = JobStatus.CANCELLED
+    entry.owner = entry.lease_until = None

@@ -1,0 +1,1 @@
+"""From passages to an answer with checked footnotes: prompts, generators, citations, the Answerer."""

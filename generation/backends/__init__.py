@@ -1,0 +1,1 @@
+"""Generators: `base` is the seam; one module per back end."""

@@ -1,0 +1,99 @@
+"""The generator seam."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final, Literal, Protocol
+
+from retrieval.searcher import Passage
+
+# What a generator writes, and nothing else, when the sources do not hold the answer.
+NO_ANSWER: Final = "[none]"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Source:
+    """A passage as the generator sees it."""
+
+    # 1-based; the generator cites it as `[number]`.
+    number: int
+    passage: Passage
+
+    @property
+    def text(self) -> str:
+        return self.passage.chunk.text
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Message:
+    role: Literal["system", "user"]
+    content: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Prompt:
+    """A rendered prompt. Language models read `messages`; a generator without one reads question and sources."""
+
+    question: str
+    sources: Sequence[Source]
+    messages: Sequence[Message]
+    # Name, version and SHA-256 of the template, for the answer record.
+    template: str
+    version: int
+    sha256: str
+
+
+class FinishReason(StrEnum):
+    STOP = "stop"
+    # `max_tokens` was reached.
+    LENGTH = "length"
+    CANCELLED = "cancelled"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Usage:
+    """Tokens, counted by the generator's own tokenizer."""
+
+    input_tokens: int
+    output_tokens: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TextDelta:
+    text: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Finished:
+    reason: FinishReason
+    usage: Usage
+
+
+class Generator(Protocol):
+    """Writes an answer from sources, a piece at a time.
+
+    Thread-safe: any number of answers may be generated at once.
+    """
+
+    name: str
+    # Tokens of sources that fit into a prompt, with room for question, instructions and answer.
+    source_tokens: int
+
+    def count_tokens(self, text: str) -> int:
+        """Return how many tokens `text` is for this generator."""
+        ...
+
+    def generate(
+        self, prompt: Prompt, *, max_tokens: int, cancelled: Callable[[], bool]
+    ) -> Iterator[TextDelta | Finished]:
+        """Yield pieces of text and, last and once, Finished.
+
+        Behind every claim the text holds the numbers of the sources that support it, as `[2]` or `[1][3]`; it is NO_ANSWER
+        alone when the sources do not answer. At most `max_tokens` tokens; ends early, with CANCELLED, soon after
+        `cancelled()` is true. Raises ServiceUnavailable (retryable) when the model cannot be reached.
+        """
+        ...
+
+    def close(self) -> None:
+        """Release the model; the generator is not used afterwards."""
+        ...

@@ -1,0 +1,1 @@
+"""From bytes to published chunks: parsers, chunking, the pipeline and the worker."""

@@ -1,0 +1,130 @@
+"""What a parser produces: one normalised text, and elements that point into it."""
+
+import unicodedata
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+# Between two elements; never part of one, so that spans of elements do not touch.
+ELEMENT_SEPARATOR = "\n\n"
+
+# Left, top, right, bottom in PDF points from the top left corner of the page.
+Box = tuple[float, float, float, float]
+
+
+class Category(StrEnum):
+    """What an element is; chunking cuts at headings and keeps tables whole."""
+
+    HEADING = "heading"
+    TEXT = "text"
+    LIST_ITEM = "list_item"
+    TABLE = "table"
+    CODE = "code"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Element:
+    """A span of `ParsedDocument.text`, in characters."""
+
+    start: int
+    end: int
+    category: Category
+    # 1-based; None where the format has no pages.
+    page: int | None = None
+    box: Box | None = None
+    # Headings above this element, outermost first, the element itself not included.
+    headings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ParsedDocument:
+    """One document as text. Every later offset (chunk, citation) refers to `text`.
+
+    Elements are in reading order, ascend, do not overlap, and are never empty; the text between two of
+    them is ELEMENT_SEPARATOR.
+    """
+
+    text: str
+    elements: tuple[Element, ...]
+    media_type: str
+    title: str | None = None
+    # Pages of the file and how many of them gave text; None where the format has no pages.
+    pages: int | None = None
+    pages_read: int | None = None
+    # What could not be read, in words for the person who uploaded the file.
+    warnings: tuple[str, ...] = ()
+
+
+def normalize_text(text: str) -> str:
+    """Return `text` in Unicode NFC with `\\n` line ends and without control characters but tab and newline.
+
+    Line ends lose trailing blanks; soft hyphens and byte order marks go.
+    """
+    text = unicodedata.normalize("NFC", text.replace("\r\n", "\n").replace("\r", "\n"))
+    kept = (c for c in text if c in "\n\t" or (unicodedata.category(c) not in {"Cc", "Cs"} and c not in "\ufeff\u00ad"))
+    return "\n".join(line.rstrip() for line in "".join(kept).split("\n"))
+
+
+class DocumentBuilder:
+    """Joins elements into a ParsedDocument, keeping offsets and the heading path."""
+
+    def __init__(self, media_type: str) -> None:
+        self._media_type = media_type
+        self._parts: list[str] = []
+        self._elements: list[Element] = []
+        self._length = 0
+        # (level, text) of the headings that are open at this point.
+        self._headings: list[tuple[int, str]] = []
+
+    def add(
+        self,
+        text: str,
+        *,
+        category: Category = Category.TEXT,
+        level: int = 1,
+        page: int | None = None,
+        box: Box | None = None,
+    ) -> None:
+        """Append one element; blank text is ignored. `level` (1 = outermost) counts for headings only."""
+        text = normalize_text(text).strip()
+        if not text:
+            return
+        if category is Category.HEADING:
+            self._headings = [(above, title) for above, title in self._headings if above < level]
+        start = self._length + (len(ELEMENT_SEPARATOR) if self._parts else 0)
+        self._elements.append(
+            Element(
+                start=start,
+                end=start + len(text),
+                category=category,
+                page=page,
+                box=box,
+                headings=tuple(title for _, title in self._headings),
+            )
+        )
+        self._parts.append(text)
+        self._length = start + len(text)
+        if category is Category.HEADING:
+            self._headings.append((level, " ".join(text.split())))
+
+    def build(
+        self,
+        *,
+        title: str | None = None,
+        pages: int | None = None,
+        pages_read: int | None = None,
+        warnings: Sequence[str] = (),
+    ) -> ParsedDocument:
+        """Return the document; without a `title`, the first outermost heading is it."""
+        first_heading = next(
+            (self._parts[i] for i, e in enumerate(self._elements) if e.category is Category.HEADING), None
+        )
+        return ParsedDocument(
+            text=ELEMENT_SEPARATOR.join(self._parts),
+            elements=tuple(self._elements),
+            media_type=self._media_type,
+            title=(title and normalize_text(title).strip()) or first_heading,
+            pages=pages,
+            pages_read=pages_read,
+            warnings=tuple(warnings),
+        )

@@ -1,0 +1,80 @@
+"""Files to documents: `parse_file` finds out what a file is and reads it."""
+
+from pathlib import Path
+
+from catalog.errors import InvalidFile, UnsupportedFile
+from ingest.documents import ParsedDocument
+from ingest.parsers import media_types
+from ingest.parsers.base import Parser
+from ingest.parsers.detect import detect_media_type
+
+__all__ = ["Parser", "open_parser", "parse_file"]
+
+
+def parse_file(path: Path, filename: str) -> ParsedDocument:
+    """Return the document in the file at `path`, which its uploader called `filename`.
+
+    The content decides the format. Raises InvalidFile, UnsupportedFile and ParseLimitExceeded, with a message for
+    the uploader. Untrusted files belong into `ingest.sandbox.parse_in_child`, which calls this.
+    """
+    media_type = detect_media_type(path, filename)
+    document = open_parser(media_type).parse(path, filename=filename, media_type=media_type)
+    if not document.text:
+        reasons = "; ".join(document.warnings) or "if it shows text, that text is an image"
+        raise InvalidFile(f"{filename!r} holds no text: {reasons}")
+    return document
+
+
+def open_parser(media_type: str) -> Parser:
+    """Return the parser for `media_type`; its libraries are imported here and not before."""
+    match media_type:
+        case media_types.PDF:
+            from ingest.parsers.pdf import PdfParser
+
+            return PdfParser()
+        case media_types.DOCX:
+            from ingest.parsers.docx import DocxParser
+
+            return DocxParser()
+        case media_types.PPTX:
+            from ingest.parsers.pptx import PptxParser
+
+            return PptxParser()
+        case media_types.XLSX:
+            from ingest.parsers.xlsx import XlsxParser
+
+            return XlsxParser()
+        case _:
+            return _open_text_parser(media_type)
+
+
+def _open_text_parser(media_type: str) -> Parser:
+    match media_type:
+        case media_types.HTML:
+            from ingest.parsers.html import HtmlParser
+
+            return HtmlParser()
+        case media_types.MARKDOWN:
+            from ingest.parsers.markdown import MarkdownParser
+
+            return MarkdownParser()
+        case media_types.CSV:
+            from ingest.parsers.delimited import DelimitedParser
+
+            return DelimitedParser()
+        case media_types.EMAIL:
+            from ingest.parsers.email import EmailParser
+
+            return EmailParser()
+        case _ if media_type in media_types.TEXT_BY_SUFFIX.values():
+            from ingest.parsers.text import TextParser
+
+            return TextParser()
+        case _:
+            known = ", ".join(
+                sorted(
+                    {media_types.PDF, media_types.DOCX, media_types.PPTX, media_types.XLSX}
+                    | set(media_types.TEXT_BY_SUFFIX.values())
+                )
+            )
+            raise UnsupportedFile(f"no parser reads {media_type!r}; known are {known}")

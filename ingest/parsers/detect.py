@@ -1,0 +1,138 @@
+"""What kind of file this is, from its content; the name decides only between kinds of text."""
+
+import mmap
+import zipfile
+from pathlib import Path
+
+from catalog.errors import InvalidFile, UnsupportedFile
+from ingest.parsers import media_types
+from ingest.parsers.decoding import is_text
+
+# ISO 32000 wants `%PDF-` first, readers (and so writers) accept it within the first kilobyte.
+_PDF_HEADER_WITHIN = 1024
+_HEAD_BYTES = 8192
+
+_OLE_MAGIC = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
+# Stream names in a compound file's directory, which stores them in UTF-16.
+_OLE_STREAMS = (
+    ("WordDocument", "application/msword", "save it as .docx"),
+    ("PowerPoint Document", "application/vnd.ms-powerpoint", "save it as .pptx"),
+    ("Workbook", "application/vnd.ms-excel", "save it as .xlsx"),
+    ("__substg1.0_", "application/vnd.ms-outlook", "save the message as .eml"),
+)
+
+_BINARY_MAGIC = (
+    (b"\x89PNG\r\n\x1a\n", "image/png"),
+    (b"\xff\xd8\xff", "image/jpeg"),
+    (b"GIF8", "image/gif"),
+    (b"II*\x00", "image/tiff"),
+    (b"MM\x00*", "image/tiff"),
+    (b"BM", "image/bmp"),
+    (b"\x1f\x8b", "application/gzip"),
+    (b"BZh", "application/x-bzip2"),
+    (b"\xfd7zXZ\x00", "application/x-xz"),
+    (b"7z\xbc\xaf\x27\x1c", "application/x-7z-compressed"),
+    (b"Rar!\x1a\x07", "application/vnd.rar"),
+    (b"\x28\xb5\x2f\xfd", "application/zstd"),
+    (b"\x7fELF", "application/x-elf"),
+    (b"MZ", "application/vnd.microsoft.portable-executable"),
+    (b"SQLite format 3\x00", "application/vnd.sqlite3"),
+    (b"OggS", "application/ogg"),
+    (b"ID3", "audio/mpeg"),
+)
+
+# Main part of an Office package by its content type, as `[Content_Types].xml` states it.
+_OFFICE_PARTS = (
+    (b"wordprocessingml.document.main+xml", media_types.DOCX),
+    (b"presentationml.presentation.main+xml", media_types.PPTX),
+    (b"presentationml.slideshow.main+xml", media_types.PPTX),
+    (b"spreadsheetml.sheet.main+xml", media_types.XLSX),
+)
+
+
+def detect_media_type(path: Path, filename: str) -> str:
+    """Return the media type of the file at `path`, one that a parser exists for.
+
+    Raises InvalidFile (empty, damaged or encrypted container) and UnsupportedFile, whose message names the type
+    that was found.
+    """
+    with path.open("rb") as file:
+        head = file.read(_HEAD_BYTES)
+    if not head:
+        raise InvalidFile(f"{filename!r} is empty (0 bytes); upload the file again")
+    if b"%PDF-" in head[:_PDF_HEADER_WITHIN]:
+        return media_types.PDF
+    if head.startswith(_OLE_MAGIC):
+        raise _compound_file_error(path, filename)
+    if head.startswith(b"PK\x03\x04") or zipfile.is_zipfile(path):
+        return _zip_media_type(path, filename)
+    if head.startswith(b"{\\rtf"):
+        raise _unsupported(filename, "application/rtf", "save it as .docx or PDF")
+    if not is_text(head):
+        raise _unsupported(filename, _binary_media_type(head))
+    return _text_media_type(head, filename)
+
+
+def _text_media_type(head: bytes, filename: str) -> str:
+    """Choose among text formats: the name where it is one of theirs, else what the first lines look like."""
+    by_name = media_types.TEXT_BY_SUFFIX.get(media_types.suffix_of(filename))
+    if by_name:
+        return by_name
+    start = head.replace(b"\0", b"").lstrip(b"\xef\xbb\xbf\xff\xfe \t\r\n").lower()
+    if start.startswith((b"<!doctype html", b"<html")):
+        return media_types.HTML
+    if start.startswith((b"received: ", b"return-path: ", b"mime-version: ", b"delivered-to: ")):
+        return media_types.EMAIL
+    return media_types.PLAIN
+
+
+def _binary_media_type(head: bytes) -> str:
+    if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
+        return "image/webp"
+    if head[4:8] == b"ftyp":
+        return "video/mp4"
+    if head[257:262] == b"ustar":
+        return "application/x-tar"
+    return next((kind for magic, kind in _BINARY_MAGIC if head.startswith(magic)), "application/octet-stream")
+
+
+def _compound_file_error(path: Path, filename: str) -> InvalidFile | UnsupportedFile:
+    """Tell an encrypted new Office file from an old one: both are OLE2 compound files."""
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+        if content.find("EncryptedPackage".encode("utf-16-le")) >= 0:
+            return InvalidFile(f"{filename!r} is encrypted; remove the password and upload again")
+        for stream, media_type, way_out in _OLE_STREAMS:
+            if content.find(stream.encode("utf-16-le")) >= 0:
+                return _unsupported(filename, media_type, way_out)
+    return _unsupported(filename, "application/x-ole-storage")
+
+
+def _zip_media_type(path: Path, filename: str) -> str:
+    """Return the Office type of a zip archive; other archives are refused."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            names = archive.namelist()
+            if "[Content_Types].xml" in names:
+                return _office_media_type(archive, filename)
+            declared = archive.read("mimetype")[:100].decode("latin-1").strip() if "mimetype" in names else ""
+    except (zipfile.BadZipFile, EOFError, OSError, RuntimeError, NotImplementedError) as exc:
+        raise InvalidFile(f"{filename!r} is a damaged zip container ({exc}); upload the file again") from exc
+    if declared.startswith("application/vnd.oasis.opendocument"):
+        raise _unsupported(filename, declared, "save it as .docx, .pptx, .xlsx or PDF")
+    raise _unsupported(filename, declared or "application/zip")
+
+
+def _office_media_type(archive: zipfile.ZipFile, filename: str) -> str:
+    with archive.open("[Content_Types].xml") as part:
+        content_types = part.read(1 << 20)
+    for marker, media_type in _OFFICE_PARTS:
+        if marker in content_types:
+            return media_type
+    if b"macroEnabled" in content_types:
+        raise _unsupported(filename, "an Office file with macros", "save it without macros (.docx, .pptx or .xlsx)")
+    raise _unsupported(filename, "application/zip")
+
+
+def _unsupported(filename: str, media_type: str, way_out: str = "") -> UnsupportedFile:
+    way_out = way_out or "supported are PDF, Word, PowerPoint, Excel, HTML, Markdown, CSV, e-mail (.eml) and text"
+    return UnsupportedFile(f"{filename!r} is {media_type}, which no parser reads; {way_out}")

@@ -1,0 +1,75 @@
+"""Media types that the parsers know, by what a file's name ends with."""
+
+from pathlib import PurePosixPath
+
+PDF = "application/pdf"
+DOCX = "application/vnd.openxmlformats-officedocument.wordprocessingml.document"
+PPTX = "application/vnd.openxmlformats-officedocument.presentationml.presentation"
+XLSX = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
+HTML = "text/html"
+MARKDOWN = "text/markdown"
+CSV = "text/csv"
+EMAIL = "message/rfc822"
+PLAIN = "text/plain"
+
+# Formats that are text to begin with. Only among these does the name decide: their content looks alike.
+TEXT_BY_SUFFIX = {
+    ".txt": PLAIN,
+    ".text": PLAIN,
+    ".log": PLAIN,
+    ".rst": PLAIN,
+    ".org": PLAIN,
+    ".tex": "text/x-tex",
+    ".md": MARKDOWN,
+    ".markdown": MARKDOWN,
+    ".html": HTML,
+    ".htm": HTML,
+    ".xhtml": HTML,
+    ".csv": CSV,
+    ".tsv": CSV,
+    ".eml": EMAIL,
+    ".c": "text/x-c",
+    ".h": "text/x-c",
+    ".cc": "text/x-c++",
+    ".cpp": "text/x-c++",
+    ".hpp": "text/x-c++",
+    ".cs": "text/x-csharp",
+    ".css": "text/css",
+    ".go": "text/x-golang",
+    ".java": "text/x-java",
+    ".js": "text/javascript",
+    ".mjs": "text/javascript",
+    ".jsx": "text/javascript",
+    ".json": "application/json",
+    ".jsonl": "application/json",
+    ".kt": "text/x-kotlin",
+    ".php": "text/x-php",
+    ".py": "text/x-python",
+    ".r": "text/x-r",
+    ".rb": "text/x-ruby",
+    ".rs": "text/x-rust",
+    ".scala": "text/x-scala",
+    ".sh": "application/x-sh",
+    ".sql": "application/sql",
+    ".swift": "text/x-swift",
+    ".toml": "application/toml",
+    ".ts": "application/typescript",
+    ".tsx": "application/typescript",
+    ".xml": "application/xml",
+    ".yaml": "application/yaml",
+    ".yml": "application/yaml",
+}
+
+# Read as plain text but not as code: prose in a mark-up of its own.
+_PROSE = frozenset({PLAIN, "text/x-tex"})
+_MARKUP = frozenset({HTML, MARKDOWN, CSV, EMAIL})
+
+
+def suffix_of(filename: str) -> str:
+    """Return the lower-case ending of `filename` with its dot, or an empty string."""
+    return PurePosixPath(filename.replace("\\", "/")).suffix.lower()
+
+
+def is_code(media_type: str) -> bool:
+    """Tell whether line breaks and indentation carry meaning in this text format."""
+    return media_type in TEXT_BY_SUFFIX.values() and media_type not in _PROSE | _MARKUP

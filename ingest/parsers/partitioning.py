@@ -1,0 +1,84 @@
+"""The package unstructured, made to work offline, and its elements in our terms.
+
+Importing this module costs about a second; it belongs into the process that parses.
+"""
+
+import functools
+import os
+from collections.abc import Iterable
+
+# unstructured reports every import and every document to its maker unless told not to before it is imported.
+os.environ["DO_NOT_TRACK"] = "1"
+os.environ["UNSTRUCTURED_DISABLE_NOTICE"] = "1"
+
+import lxml.html
+import spacy
+from unstructured.documents import elements as un
+from unstructured.nlp import tokenize
+from unstructured.partition import text_type
+
+from ingest.documents import Category, DocumentBuilder
+from ingest.parsers.tables import markdown_table
+
+# `languages` of the partitioners: no language detection, whose result nothing here uses.
+NO_LANGUAGE_DETECTION = [""]
+
+_CATEGORIES: tuple[tuple[type[un.Element], Category], ...] = (
+    (un.ListItem, Category.LIST_ITEM),
+    (un.CodeSnippet, Category.CODE),
+    (un.Table, Category.TABLE),
+)
+_DROPPED = (un.PageBreak, un.Header, un.Footer, un.PageNumber)
+
+
+@functools.lru_cache(maxsize=1)
+def _pipeline() -> spacy.language.Language:
+    """Return the spaCy pipeline for unstructured: its model where that is installed, else a blank English one.
+
+    unstructured's own loader downloads the model at the first element and installs it into the running
+    environment, which fails offline and is nothing a server should do. It only asks for verbs and sentences to
+    tell narrative text from titles, a guess that Footnote does not use: headings come from styles and tags.
+    """
+    if spacy.util.is_package("en_core_web_sm"):
+        return spacy.load("en_core_web_sm", exclude=["ner", "lemmatizer", "attribute_ruler"])
+    blank = spacy.blank("en")
+    blank.add_pipe("sentencizer")
+    return blank
+
+
+tokenize._get_nlp = _pipeline
+
+
+def warm_up() -> None:
+    """Build the spaCy pipeline and unstructured's word lists now: a forked child inherits them (100 ms each time)."""
+    text_type.is_possible_narrative_text("Footnote reads documents here.")
+
+
+def category_of(element: un.Element) -> Category:
+    """Return what `element` is, headings apart: each format knows its own."""
+    return next((ours for theirs, ours in _CATEGORIES if isinstance(element, theirs)), Category.TEXT)
+
+
+def text_of(element: un.Element) -> str:
+    """Return the text of `element`; a table becomes Markdown."""
+    html = element.metadata.text_as_html
+    if not isinstance(element, un.Table) or not html:
+        return str(element.text)
+    rows = lxml.html.fragment_fromstring(html).iter("tr")
+    cells = ([" ".join(cell.itertext()) for cell in row if cell.tag in ("td", "th")] for row in rows)
+    return markdown_table(cells) or str(element.text)
+
+
+def add_elements(builder: DocumentBuilder, elements: Iterable[un.Element]) -> None:
+    """Add `elements` of a format whose titles are headings by mark-up, with `category_depth` from 0.
+
+    unstructured's titles are such in HTML and Word; in other formats many are guesses from the words.
+    """
+    for element in elements:
+        if isinstance(element, _DROPPED):
+            continue
+        if isinstance(element, un.Title):
+            level = (element.metadata.category_depth or 0) + 1
+            builder.add(text_of(element), category=Category.HEADING, level=level)
+        else:
+            builder.add(text_of(element), category=category_of(element))

@@ -1,0 +1,147 @@
+"""PDF, on PDFium: lines, columns, paragraphs and headings from the text layer. Scans need OCR, which is not here."""
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+import pypdfium2
+import pypdfium2.raw as pdfium
+
+from catalog.errors import InvalidFile
+from ingest.documents import Category, DocumentBuilder, ParsedDocument
+from ingest.parsers.pdf_columns import in_reading_order
+from ingest.parsers.pdf_layout import Block, drop_running_heads, group_lines, measure_style, rounded
+from ingest.parsers.pdf_lines import Line, Page, read_page
+
+# What programs write into the title by themselves.
+_NO_TITLE = re.compile(
+    r"(?i)untitled|microsoft word|powerpoint|\.(docx?|pptx?|xlsx?|pdf|tex|dvi|qxd|indd|html?)$|^[\W\d_]*$"
+)
+_WORD = re.compile(r"[^\W\d_]+(?:-[^\W\d_]+)*")
+_LAST_WORD = re.compile(r"[^\W\d_]+(?:-[^\W\d_]+)*$")
+_FIRST_WORD = re.compile(r"^[^\W\d_]+(?:-[^\W\d_]+)*")
+# PDFium gives the ligature ff of some fonts as "f" and a blank: "af ect". "of" and "if" are words of their own.
+_BROKEN_FF = re.compile(r"\b(?!(?:of|if)\b)([^\W\d_]+f) ([a-z]+)")
+# Deeper headings than this are not told apart; chunking cuts at all of them alike.
+_MAX_LEVELS = 6
+
+
+class PdfParser:
+    """Born-digital PDF with pages and boxes."""
+
+    def parse(self, path: Path, *, filename: str, media_type: str) -> ParsedDocument:
+        document = _open(path, filename)
+        try:
+            title = document.get_metadata_value("Title").strip()
+            pages, broken = _read_pages(document)
+            count = len(document)
+        finally:
+            document.close()
+        builder = DocumentBuilder(media_type)
+        first_heading = _add_pages(builder, pages)
+        unread = [page.number for page in pages if not page.lines and not page.is_blank]
+        warnings = [
+            *_page_warnings(unread, "no text layer; OCR is not available in this version"),
+            *_page_warnings(broken, "damaged content that could not be read"),
+        ]
+        return builder.build(
+            title=first_heading if not title or _NO_TITLE.search(title) else title,
+            pages=count,
+            pages_read=count - len(unread) - len(broken),
+            warnings=warnings,
+        )
+
+
+def _open(path: Path, filename: str) -> pypdfium2.PdfDocument:
+    try:
+        return pypdfium2.PdfDocument(path)
+    except pypdfium2.PdfiumError as exc:
+        if pdfium.FPDF_GetLastError() in (pdfium.FPDF_ERR_PASSWORD, pdfium.FPDF_ERR_SECURITY):
+            raise InvalidFile(f"{filename!r} is encrypted; remove the password and upload again") from exc
+        raise InvalidFile(f"{filename!r} is damaged ({exc}); print it to a new PDF and upload that") from exc
+
+
+def _read_pages(document: pypdfium2.PdfDocument) -> tuple[list[Page], list[int]]:
+    """Return the pages that can be read, and the numbers of the others."""
+    pages: list[Page] = []
+    broken: list[int] = []
+    for index in range(len(document)):
+        try:
+            pages.append(read_page(document, index))
+        except pypdfium2.PdfiumError:
+            broken.append(index + 1)
+    return pages, broken
+
+
+def _add_pages(builder: DocumentBuilder, pages: Sequence[Page]) -> str | None:
+    """Add the text of `pages`; return the largest heading of the first one that has any."""
+    style = measure_style(pages)
+    words = frozenset(word.lower() for page in pages for line in page.lines for word in _WORD.findall(line.text))
+    blocks = [
+        (page.number, block)
+        for page in drop_running_heads(pages)
+        for block in group_lines(in_reading_order(page.lines), style)
+    ]
+    headings = [(number, block) for number, block in blocks if block.category is Category.HEADING]
+    levels = _levels(block for _, block in headings)
+    for number, block in blocks:
+        text = block_text(block, words)
+        level = levels.get(rounded(block.size), 1)
+        builder.add(text, category=block.category, level=level, page=number, box=block.box)
+    on_first_page = [block for number, block in headings if number == headings[0][0]]
+    return block_text(max(on_first_page, key=lambda block: block.size), words) if on_first_page else None
+
+
+def _levels(headings: Iterable[Block]) -> dict[float, int]:
+    """Return the level for each size of heading: the largest is 1. Bold text of the body's size comes last by that."""
+    sizes = sorted({rounded(block.size) for block in headings}, reverse=True)
+    return {size: min(level, _MAX_LEVELS) for level, size in enumerate(sizes, 1)}
+
+
+def block_text(block: Block, words: frozenset[str]) -> str:
+    """Return a block's text: rows of a table stay lines, wrapped lines become one, with their hyphens resolved.
+
+    `words` are the document's own, lower case: how it spells a word elsewhere decides about a hyphen.
+    """
+    if block.category is Category.TABLE:
+        return "\n".join(line.text + ("-" if line.is_hyphenated else "") for line in block.lines)
+    text = ""
+    for line, following in zip(block.lines, [*block.lines[1:], None], strict=True):
+        text += line.text
+        if following is None:
+            break
+        text += _line_joint(line, following, words)
+    text += "-" if block.lines[-1].is_hyphenated else ""
+    return _BROKEN_FF.sub(lambda match: _mended_ff(match, words), text)
+
+
+def _mended_ff(match: re.Match[str], words: frozenset[str]) -> str:
+    """Return the word with its second f where the document has that word elsewhere, else the text as it is."""
+    mended = f"{match.group(1)}f{match.group(2)}"
+    return mended if mended.lower() in words else match.group()
+
+
+def _line_joint(line: Line, following: Line, words: frozenset[str]) -> str:
+    """Return what stands between two lines of a paragraph: a blank, a hyphen, or nothing in a divided word."""
+    if not line.is_hyphenated:
+        return "" if line.text.endswith("-") else " "
+    before, after = _LAST_WORD.search(line.text), _FIRST_WORD.search(following.text)
+    if not before or not after:
+        return "-"
+    left, right = before.group().lower(), after.group()
+    if left + right.lower() in words:
+        return ""
+    if f"{left}-{right.lower()}" in words or "-" in left or not right[0].islower():
+        return "-"
+    return ""
+
+
+def _page_warnings(numbers: Sequence[int], what: str) -> Iterator[str]:
+    """Yield one sentence for each run of pages."""
+    start = 0
+    for end in range(1, len(numbers) + 1):
+        if end < len(numbers) and numbers[end] == numbers[end - 1] + 1:
+            continue
+        first, last = numbers[start], numbers[end - 1]
+        yield f"page {first} has {what}" if first == last else f"pages {first} to {last} have {what}"
+        start = end

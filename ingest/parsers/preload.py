@@ -1,0 +1,28 @@
+"""What the fork server imports before it forks: every parser, so that a document costs a fork and no imports.
+
+For the fork server alone (`ingest.sandbox` names it): importing this hides torch from the whole process. spaCy's
+thinc imports torch wherever it is installed, 2 s and 180 MB for nothing here.
+"""
+
+import os
+import sys
+
+sys.modules["torch"] = None  # type: ignore[assignment]
+# A thread pool does not survive a fork; without one there is nothing to lose.
+os.environ["OPENBLAS_NUM_THREADS"] = "1"
+os.environ["OMP_NUM_THREADS"] = "1"
+
+from ingest.parsers import (  # noqa: E402, F401 - only after torch is hidden
+    delimited,
+    docx,
+    email,
+    html,
+    markdown,
+    partitioning,
+    pdf,
+    pptx,
+    text,
+    xlsx,
+)
+
+partitioning.warm_up()

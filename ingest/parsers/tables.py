@@ -1,0 +1,23 @@
+"""Rows of cells as Markdown: the one form that tables of every format take in a document's text."""
+
+from collections.abc import Iterable, Sequence
+
+
+def markdown_table(rows: Iterable[Sequence[str]]) -> str:
+    """Return `rows` as `| a | b |` lines with a separator after the first; an empty string without any text.
+
+    Rows are padded to the widest; cells become one line each and their pipes are escaped. Empty rows and empty
+    columns go.
+    """
+    cells = [[_one_line(cell) for cell in row] for row in rows]
+    cells = [row for row in cells if any(row)]
+    width = max((len(row) for row in cells), default=0)
+    filled = [c for c in range(width) if any(c < len(row) and row[c] for row in cells)]
+    lines = ["| " + " | ".join(row[c] if c < len(row) else "" for c in filled) + " |" for row in cells]
+    if lines:
+        lines.insert(1, "|" + " --- |" * len(filled))
+    return "\n".join(lines)
+
+
+def _one_line(cell: str) -> str:
+    return " ".join(cell.split()).replace("|", "\\|")

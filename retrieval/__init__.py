@@ -1,0 +1,1 @@
+"""Finding passages: embedders, passage indexes, lexical search, fusion, filters and the Searcher."""

@@ -1,0 +1,1 @@
+"""Embedders: `base` is the seam, `opener` chooses; one module per back end."""

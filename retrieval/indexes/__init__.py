@@ -1,0 +1,1 @@
+"""Passage indexes: `base` is the seam; one module per back end."""

@@ -1,0 +1,41 @@
+"""Keeps a passage index equal to the catalog."""
+
+import threading
+from typing import Final
+
+from catalog import feed
+from catalog.database import Database
+from retrieval.indexes.base import PassageIndex
+
+# Documents per step: bounds the memory that catching up needs.
+_BATCH_DOCUMENTS: Final = 64
+
+
+class Replica:
+    """A passage index and the change feed that it follows.
+
+    `catch_up` before a search makes every committed publication, deletion and attribute change visible to it,
+    whichever process made it. With nothing new it costs one look-up of the feed's last number.
+    """
+
+    def __init__(self, database: Database, index: PassageIndex) -> None:
+        self._database = database
+        self._lock = threading.Lock()
+        self._seen = -1
+        self.index = index
+
+    def catch_up(self) -> int:
+        """Apply all changes committed so far; return the number of the last one."""
+        with self._database.read() as session:
+            newest = feed.position(session)
+        if newest <= self._seen:
+            return newest
+        with self._lock:
+            while (position := self.index.position) < newest:
+                with self._database.read() as session:
+                    changes = feed.changes_after(session, position, limit=_BATCH_DOCUMENTS)
+                if not changes:
+                    break
+                self.index.apply(changes)
+            self._seen = max(self._seen, newest)
+        return newest

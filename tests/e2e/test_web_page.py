@@ -1,0 +1,206 @@
+"""The web page in a real browser, against a running Footnote."""
+
+import re
+import shutil
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: pip install playwright")
+expect = sync_api.expect
+
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no chromium on the PATH: apt-get install chromium")
+
+READY_TIMEOUT = 60_000  # milliseconds; the first document waits until the models are loaded
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+
+HOUSE = (
+    "👩🏽‍🚀 Notes on the house 🏡\n\n"
+    "The garden lies to the south and is watered twice a week in summer. 🌻\n\n"
+    "The boiler in the cellar was installed by Brandt Heating in the autumn of 2011. "
+    "Its filter is changed every second spring.\n\n"
+    "The roof was covered with slate and has a guarantee of forty years.\n"
+)
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    with sync_api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def page(browser: Any, live_server: Any, request: pytest.FixtureRequest) -> Iterator[Any]:
+    """The page at a new collection of its own; afterwards the browser must have nothing to complain about."""
+    context = browser.new_context(viewport={"width": 1400, "height": 900})
+    page = context.new_page()
+    complaints: list[str] = []
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
+    page.goto(live_server.url)
+    new_collection(page, request.node.name)
+    yield page
+    context.close()
+    assert complaints == []
+
+
+def new_collection(page: Any, name: str) -> None:
+    page.get_by_role("button", name="New…").click()
+    page.get_by_label("Name").fill(name)
+    page.get_by_role("button", name="Create").click()
+    expect(page.get_by_label("Collection", exact=True).locator("option:checked")).to_have_text(name)
+
+
+def choose(page: Any, name: str, text: str) -> None:
+    payload = {"name": name, "mimeType": "text/plain", "buffer": text.encode()}
+    page.get_by_label("Files to add").set_input_files(payload)
+
+
+def drop(page: Any, name: str, text: str) -> None:
+    page.evaluate(
+        """([name, text]) => {
+            const dataTransfer = new DataTransfer();
+            dataTransfer.items.add(new File([text], name, { type: "text/plain" }));
+            for (const type of ["dragenter", "dragover", "drop"]) {
+                const event = new DragEvent(type, { bubbles: true, cancelable: true, dataTransfer });
+                document.body.dispatchEvent(event);
+            }
+        }""",
+        [name, text],
+    )
+
+
+def row(page: Any, name: str) -> Any:
+    return page.get_by_role("list", name="Documents in this collection").get_by_role("listitem").filter(has_text=name)
+
+
+def wait_until_ready(page: Any, name: str) -> None:
+    expect(row(page, name)).to_contain_text("Ready", timeout=READY_TIMEOUT)
+
+
+def add_house(page: Any) -> None:
+    choose(page, "house.txt", HOUSE)
+    wait_until_ready(page, "house.txt")
+
+
+def ask(page: Any, question: str) -> Any:
+    """Ask and wait for the end of the answer, which is returned."""
+    page.get_by_label("Your question").fill(question)
+    page.keyboard.press("Enter")
+    answer = page.get_by_role("article").last
+    expect(answer.get_by_role("heading", name=question)).to_be_visible()
+    expect(answer).to_have_attribute("aria-busy", "false", timeout=READY_TIMEOUT)
+    return answer
+
+
+def ask_about_boiler(page: Any) -> Any:
+    return ask(page, "When was the boiler in the cellar installed?")
+
+
+def highlighted(page: Any) -> str:
+    marks = page.get_by_role("dialog").locator("mark")
+    expect(marks.first).to_be_visible()
+    return "".join(marks.all_text_contents())
+
+
+def test_a_chosen_text_file_becomes_ready(page: Any) -> None:
+    """A file taken from the file dialog is uploaded, read and reported as ready with its passages."""
+    add_house(page)
+    expect(row(page, "house.txt")).to_contain_text(re.compile(r"\d+ passages?"))
+
+
+def test_a_dropped_text_file_becomes_ready(page: Any) -> None:
+    """A file dropped anywhere onto the page is uploaded, read and reported as ready."""
+    drop(page, "dropped.txt", HOUSE)
+    wait_until_ready(page, "dropped.txt")
+
+
+def test_documents_are_still_listed_after_a_reload(page: Any) -> None:
+    """The chosen collection and its documents are shown again when the page is loaded anew."""
+    add_house(page)
+    page.reload()
+    wait_until_ready(page, "house.txt")
+
+
+def test_an_answer_carries_a_footnote_with_quote_and_document(page: Any) -> None:
+    """A question that the document answers is answered, and the footnote quotes the sentence and names the file."""
+    add_house(page)
+    answer = ask_about_boiler(page)
+    expect(answer.get_by_role("button", name="Footnote 1", exact=True).first).to_be_visible()
+    notes = answer.get_by_role("list", name="Footnotes")
+    expect(notes).to_contain_text("2011")
+    expect(notes).to_contain_text("house.txt")
+
+
+def test_a_footnote_opens_the_document_with_its_quote_highlighted(page: Any) -> None:
+    """The highlighted text is exactly the quote, although emoji precede it in the document."""
+    add_house(page)
+    answer = ask_about_boiler(page)
+    quote = answer.locator("q").first.text_content()
+    answer.get_by_role("button", name="Footnote 1", exact=True).first.click()
+    passage = highlighted(page)
+    assert passage == quote
+    assert HOUSE.index("🏡") < HOUSE.index(passage)
+    expect(page.get_by_role("dialog").locator("mark").first).to_be_in_viewport()
+
+
+@pytest.mark.parametrize("width", [1400, 360])
+def test_escape_closes_the_document_and_gives_the_focus_back(page: Any, width: int) -> None:
+    """Beside the answers and over them alike, Esc leads back to the footnote that was opened."""
+    add_house(page)
+    mark = ask_about_boiler(page).get_by_role("button", name="Footnote 1", exact=True).first
+    page.set_viewport_size({"width": width, "height": 800})
+    mark.press("Enter")
+    highlighted(page)
+    page.keyboard.press("Escape")
+    expect(page.get_by_role("dialog")).to_have_count(0)
+    expect(mark).to_be_focused()
+
+
+def test_what_is_not_in_the_documents_is_said_to_be_absent(page: Any) -> None:
+    """A question that the documents do not answer gets an answer that says so, without a footnote or an error."""
+    add_house(page)
+    answer = ask(page, "Who painted the ceiling of the Sistine Chapel?")
+    expect(answer.get_by_text("Not in these documents", exact=True)).to_be_visible()
+    expect(answer.get_by_role("button")).to_have_count(0)
+
+
+def test_an_awkward_file_name_is_shown_as_text(page: Any) -> None:
+    """Quotes, markup, emoji and right-to-left letters in a file name are shown as they are."""
+    name = 'the "final" <b>plan</b> 🚀 خطة.txt'
+    choose(page, name, HOUSE)
+    wait_until_ready(page, name)
+    expect(row(page, name).locator("b")).to_have_count(0)
+    expect(ask_about_boiler(page).get_by_role("list", name="Footnotes")).to_contain_text(name)
+
+
+def test_a_deleted_document_is_gone_from_the_list_and_from_answers(page: Any) -> None:
+    """After a confirmed deletion the document is neither listed nor cited."""
+    add_house(page)
+    page.get_by_role("button", name="Delete house.txt").click()
+    page.get_by_role("dialog").get_by_role("button", name="Delete").click()
+    expect(row(page, "house.txt")).to_have_count(0)
+    expect(ask_about_boiler(page).get_by_role("list", name="Footnotes")).to_have_count(0)
+
+
+def test_nothing_is_cut_off_on_a_narrow_screen(page: Any) -> None:
+    """At 360 px the page fits the screen, with the documents shown and with an answer."""
+    page.set_viewport_size({"width": 360, "height": 640})
+    page.get_by_role("button", name="Documents", exact=True).click()
+    choose(page, "a-rather-long-file-name-without-any-space-in-it-that-would-not-fit.txt", HOUSE)
+    wait_until_ready(page, "a-rather-long-file-name")
+    assert page.evaluate("document.documentElement.scrollWidth") == 360
+    ask_about_boiler(page)
+    assert page.evaluate("document.documentElement.scrollWidth") == 360
