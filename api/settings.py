@@ -45,7 +45,9 @@ class Settings(BaseSettings):
         "auto", description="openvino: auto takes bf16 where the processor has it."
     )
     embedding_threads: int = Field(0, ge=0, description="openvino: threads for inference; 0 is all cores.")
-    embedding_device: str | None = Field(None, description="torch: device such as cuda:0; none takes a GPU if there is.")
+    embedding_device: str | None = Field(
+        None, description="torch: device such as cuda:0; none takes a GPU if there is."
+    )
 
     index: Literal["faiss", "memory"] = Field("faiss", description="Passage index; memory is exact, slow, for tests.")
     dense_weight: float = Field(
@@ -54,7 +56,10 @@ class Settings(BaseSettings):
 
     generator: Literal["extractive"] = Field("extractive", description="Who writes answers.")
     min_evidence: float = Field(
-        MIN_EVIDENCE, ge=0, le=1, description="extractive: evidence of the best sentence below which it does not answer."
+        MIN_EVIDENCE,
+        ge=0,
+        le=1,
+        description="extractive: evidence of the best sentence below which it does not answer.",
     )
 
     workers: int = Field(1, ge=0, le=64, description="Worker processes that `footnote serve` starts.")
@@ -92,7 +97,7 @@ class Settings(BaseSettings):
 
 
 def load_settings(**overrides: Any) -> Settings:
-    """Read file and environment; `overrides` win over both. Raises ConfigurationError that names key, value and rule."""
+    """Read file and environment; `overrides` win over both. Raises ConfigurationError with key, value and rule."""
     unknown = [
         name
         for name in os.environ

@@ -58,9 +58,7 @@ def open_catalog(settings: Settings) -> Iterator[Catalog]:
     database = Database(settings.resolved_database_url)
     try:
         database.migrate()
-        yield Catalog(
-            database=database, blobs=BlobStore(settings.resolved_blob_url, staging=settings.home / "staging")
-        )
+        yield Catalog(database=database, blobs=BlobStore(settings.resolved_blob_url, staging=settings.home / "staging"))
     finally:
         database.close()
 

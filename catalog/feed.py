@@ -103,3 +103,8 @@ def _indexed(document_id: int, store_id: str, attributes: Mapping[str, Any], chu
 def vectors_of(chunk: Chunk) -> NDArray[np.float16]:
     """Return a chunk's vectors, float16, shape (windows, dimension)."""
     return np.frombuffer(chunk.vectors, dtype=np.float16).reshape(chunk.windows, -1)
+
+
+def pending_ids(session: Session, seq: int) -> set[int]:
+    """Return the documents with a change after `seq`."""
+    return set(session.scalars(select(Change.document_id).where(Change.seq > seq)))

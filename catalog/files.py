@@ -1,6 +1,7 @@
 """Uploaded files: rows and their blobs, which come and go together."""
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import select
@@ -106,3 +107,9 @@ def sweep(database: Database, blobs: BlobStore, *, min_age_s: float = SWEEP_MIN_
     candidates = [sha for sha, age_s in blobs.names() if sha not in used and age_s >= min_age_s]
     blobs.clear_stale_staging()
     return sum(delete_blob_if_unused(database, blobs, sha) for sha in candidates)
+
+
+def names(session: Session, file_ids: Sequence[str]) -> dict[str, str]:
+    """Return the file names by id."""
+    rows = session.execute(select(File.id, File.filename).where(File.id.in_(file_ids)))
+    return {row.id: row.filename for row in rows}

@@ -179,6 +179,17 @@ def sources(session: Session, store: VectorStore) -> dict[str, tuple[VectorStore
     return {str(entry.source): (entry, file) for entry, file in rows}
 
 
+def failures(session: Session, store: VectorStore) -> list[tuple[str, str]]:
+    """Return file name and reason of every file of the store that failed."""
+    rows = session.execute(
+        select(File.filename, VectorStoreFile.error_message)
+        .join(File, File.id == VectorStoreFile.file_id)
+        .where(VectorStoreFile.vector_store_id == store.id, VectorStoreFile.status == JobStatus.FAILED)
+        .order_by(VectorStoreFile.id)
+    )
+    return [(filename, str(message)) for filename, message in rows]
+
+
 def set_attributes(database: Database, session: Session, entry: VectorStoreFile, attributes: Mapping[str, Any]) -> None:
     """Replace the attributes of a file in its store; the next search filters by the new ones."""
     entry.attributes = dict(attributes)

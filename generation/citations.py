@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Final
 
 from generation.backends.base import NO_ANSWER, Source
@@ -143,8 +144,8 @@ def cite(claim: Claim, sources: Mapping[int, Source], numbers: dict[tuple[int, i
 def locate(claim: str, text: str) -> tuple[int, int] | None:
     """Return the narrowest span of `text` that supports `claim`, or None.
 
-    First choice: the claim word for word, blanks and case apart. Else the sentence, or two neighbouring ones, that hold at
-    least half of the words of the claim's last sentence and every number in it.
+    First choice: the claim word for word, blanks and case apart. Else the sentence, or two neighbouring ones, that hold
+    at least half of the words of the claim's last sentence and every number in it.
     """
     sentences = [claim[start:end] for start, end in split_sentences(claim)]
     if not sentences:
@@ -169,7 +170,7 @@ def _best_support(claim: str, text: str) -> tuple[int, int] | None:
     spans = split_sentences(text)
     best: tuple[float, int, tuple[int, int]] | None = None
     # Single sentences first, then pairs: a pair wins only by holding more.
-    for first, last in [*zip(spans, spans, strict=True), *zip(spans, spans[1:], strict=False)]:
+    for first, last in [*((span, span) for span in spans), *pairwise(spans)]:
         span = (first[0], last[1])
         held = wanted.intersection(terms(text[span[0] : span[1]]))
         share = len(held) / len(wanted) if wanted else 0.0

@@ -88,9 +88,9 @@ class Generator(Protocol):
     ) -> Iterator[TextDelta | Finished]:
         """Yield pieces of text and, last and once, Finished.
 
-        Behind every claim the text holds the numbers of the sources that support it, as `[2]` or `[1][3]`; it is NO_ANSWER
-        alone when the sources do not answer. At most `max_tokens` tokens; ends early, with CANCELLED, soon after
-        `cancelled()` is true. Raises ServiceUnavailable (retryable) when the model cannot be reached.
+        Behind every claim the text holds the numbers of the sources that support it, as `[2]` or `[1][3]`; it is
+        NO_ANSWER alone when the sources do not answer. At most `max_tokens` tokens; ends early, with CANCELLED, soon
+        after `cancelled()` is true. Raises ServiceUnavailable (retryable) when the model cannot be reached.
         """
         ...
 

@@ -20,7 +20,7 @@ def parse_file(path: Path, filename: str) -> ParsedDocument:
     media_type = detect_media_type(path, filename)
     document = open_parser(media_type).parse(path, filename=filename, media_type=media_type)
     if not document.text:
-        reasons = "; ".join(document.warnings) or "if it shows text, that text is an image"
+        reasons = "; ".join(document.warnings) or "it is blank or shows only images, which are not read"
         raise InvalidFile(f"{filename!r} holds no text: {reasons}")
     return document
 

@@ -15,6 +15,11 @@ _MARKS = (
 _SAMPLE_BYTES = 1 << 16
 # Text in Latin script has a zero in nearly every second byte of UTF-16; binaries have them on both sides.
 _UTF16_ZERO_SHARE = 0.7
+# Old Macintosh and mainframe encodings: on short texts they win by chance over the ones that files are in.
+_UNLIKELY = [
+    *("mac_cyrillic", "mac_greek", "mac_iceland", "mac_latin2", "mac_roman", "mac_turkish"),
+    *("cp037", "cp273", "cp424", "cp500", "cp875", "cp1026", "cp1140"),
+]
 # Control characters that occur in texts: tab, line feed, form feed, carriage return, escape.
 _TEXT_CONTROLS = frozenset(b"\t\n\x0b\x0c\r\x1b")
 _MAX_CONTROL_SHARE = 0.02
@@ -67,5 +72,5 @@ def _guess_8bit(data: bytes) -> str:
     """Return the likeliest encoding of `data`, which is not UTF-8; Windows-1252 where nothing speaks for another."""
     from charset_normalizer import from_bytes
 
-    best = from_bytes(data[:_SAMPLE_BYTES]).best()
+    best = from_bytes(data[:_SAMPLE_BYTES], cp_exclusion=_UNLIKELY).best()
     return best.encoding if best else "cp1252"

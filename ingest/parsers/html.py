@@ -125,7 +125,7 @@ def _spread_cells(table: lxml.html.HtmlElement) -> None:
                 column += 1
             width, height = _span(cell, "colspan"), _span(cell, "rowspan")
             if height > 1:
-                waiting[column] = (height, cell.text_content())
+                waiting[column] = (height - 1, cell.text_content())
             for _ in range(width - 1):
                 cell.addnext(lxml.html.Element("td"))
             column += width

@@ -16,6 +16,7 @@ import spacy
 from unstructured.documents import elements as un
 from unstructured.nlp import tokenize
 from unstructured.partition import text_type
+from unstructured.partition.html import parser
 
 from ingest.documents import Category, DocumentBuilder
 from ingest.parsers.tables import markdown_table
@@ -47,6 +48,14 @@ def _pipeline() -> spacy.language.Language:
 
 
 tokenize._get_nlp = _pipeline
+
+
+def _text_or_item(text: str) -> type[un.Text]:
+    return un.ListItem if text_type.is_bulleted_text(text) else un.Text
+
+
+# unstructured's own choice drops paragraphs of one character ("7" is an answer), and asks spaCy for the rest.
+parser.derive_element_type_from_text = _text_or_item
 
 
 def warm_up() -> None:

@@ -124,7 +124,7 @@ def _mended_ff(match: re.Match[str], words: frozenset[str]) -> str:
 def _line_joint(line: Line, following: Line, words: frozenset[str]) -> str:
     """Return what stands between two lines of a paragraph: a blank, a hyphen, or nothing in a divided word."""
     if not line.is_hyphenated:
-        return "" if line.text.endswith("-") else " "
+        return " "
     before, after = _LAST_WORD.search(line.text), _FIRST_WORD.search(following.text)
     if not before or not after:
         return "-"

@@ -5,6 +5,7 @@ far more often than any rule over boxes. Asking per line and not per character i
 """
 
 import ctypes
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
@@ -18,6 +19,15 @@ from ingest.documents import Box
 HYPHEN_BREAK = "\ufffe"
 # A gap of this many font sizes between two pieces of a line separates columns or table cells, not words.
 _WIDE_GAP = 1.5
+# Points that a run of characters steps back to the left in a new line; kerning and accents step back less.
+_WRAP_BACK = 10.0
+_BOLD = 700
+_BOLD_NAME = re.compile(rb"(?i)bold|black|heavy")
+_FONT_NAME_BYTES = 128
+# Left, bottom, right, top in PDF coordinates.
+Rect = tuple[float, float, float, float]
+# A hyphen that PDFium did not take for one, at the end of a line and after a letter.
+_PLAIN_HYPHEN = re.compile(r"[^\W\d_][-\u2010\x02]$")
 _LIGATURES = str.maketrans(
     {"ﬀ": "ff", "ﬁ": "fi", "ﬂ": "fl", "ﬃ": "ffi", "ﬄ": "ffl", "ﬅ": "st", "ﬆ": "st", "\x02": "-", "\u00a0": " "}
 )
@@ -102,9 +112,7 @@ def _lines(textpage: pypdfium2.PdfTextPage, frame: _Frame) -> Iterator[Line]:
     for printed in text.split("\r\n"):
         pieces = printed.split(HYPHEN_BREAK)
         for number, piece in enumerate(pieces):
-            line = _line(textpage, frame, piece, start, is_hyphenated=number < len(pieces) - 1)
-            if line:
-                yield line
+            yield from _printed(textpage, frame, piece, start, is_hyphenated=number < len(pieces) - 1)
             start += len(piece) + 1
         start += 1  # With the one above, the two characters of the line end.
 
@@ -122,37 +130,75 @@ def _page_text(textpage: pypdfium2.PdfTextPage) -> str:
     return "".join(chr(code) if 0 < code < 0xD800 or 0xE000 <= code <= 0x10FFFF else "\ufffd" for code in codes)
 
 
-def _line(textpage: pypdfium2.PdfTextPage, frame: _Frame, text: str, start: int, *, is_hyphenated: bool) -> Line | None:
+def _printed(
+    textpage: pypdfium2.PdfTextPage, frame: _Frame, text: str, start: int, *, is_hyphenated: bool
+) -> Iterator[Line]:
+    """Yield the line that the characters from `start` are, or the lines where PDFium missed a line end."""
     visible = text.strip()
-    if not visible:
-        return None
     first = start + len(text) - len(text.lstrip())
+    rects = _rects(textpage, first, len(visible)) if visible else []
+    wrap = next((a for a, b in pairwise(rects) if b[3] <= a[1] + 1 and b[0] < a[2] - _WRAP_BACK), None)
+    cut = _offset_below(textpage, visible, first, wrap[1]) if wrap else 0
+    if cut:
+        yield from _printed(textpage, frame, visible[:cut], first, is_hyphenated=False)
+        yield from _printed(textpage, frame, visible[cut:], first + cut, is_hyphenated=is_hyphenated)
+    elif rects:
+        yield _line(textpage, frame, visible, first, rects, is_hyphenated=is_hyphenated)
+
+
+def _offset_below(textpage: pypdfium2.PdfTextPage, text: str, start: int, y: float) -> int:
+    """Return the offset of the first character whose middle is below `y`; 0 where there is none."""
+    box = pdfium.FS_RECTF()
+    for offset, char in enumerate(text):
+        pdfium.FPDFText_GetLooseCharBox(textpage, start + offset, box)
+        if not char.isspace() and (box.top + box.bottom) / 2 < y:
+            return offset
+    return 0
+
+
+def _line(
+    textpage: pypdfium2.PdfTextPage,
+    frame: _Frame,
+    visible: str,
+    first: int,
+    rects: list[Rect],
+    *,
+    is_hyphenated: bool,
+) -> Line:
     # A character from the middle: the first may be a drop cap or a footnote mark, the last a superscript.
     middle = first + next(i for i in range(len(visible) // 2, -1, -1) if not visible[i].isspace())
     font_box = pdfium.FS_RECTF()
     pdfium.FPDFText_GetLooseCharBox(textpage, middle, font_box)
     # Bold is a line that is bold from end to end; a bold word at its start is emphasis.
-    weights = (pdfium.FPDFText_GetFontWeight(textpage, i) for i in (first, middle, first + len(visible) - 1))
-    rects = _rects(textpage, first, len(visible))
-    if not rects:
-        return None
+    weights = (_weight(textpage, index) for index in (first, middle, first + len(visible) - 1))
     # Glyph boxes give the sides; the font's line box gives top and bottom, the same for "on" and "jg".
     top = max(font_box.top, *(rect[3] for rect in rects))
     bottom = min(font_box.bottom, *(rect[1] for rect in rects))
     size = abs(font_box.top - font_box.bottom) or top - bottom
     if top - bottom > 2 * size:  # Upright on a turned page, or a formula: its own extent is all there is.
         size = min(rect[3] - rect[1] for rect in rects) or size
+    if _PLAIN_HYPHEN.search(visible):
+        visible, is_hyphenated = visible[:-1], True
     return Line(
         text=_clean(visible),
         box=frame.box(min(r[0] for r in rects), bottom, max(r[2] for r in rects), top),
         size=size,
-        weight=max(min(weights), 0),
+        weight=min(weights),
         is_hyphenated=is_hyphenated,
         segments=_segments(textpage, frame, visible, first, rects, size),
     )
 
 
-def _rects(textpage: pypdfium2.PdfTextPage, start: int, count: int) -> list[tuple[float, float, float, float]]:
+def _weight(textpage: pypdfium2.PdfTextPage, index: int) -> int:
+    """Return the weight of a character's font; many fonts state it in their name alone."""
+    name = ctypes.create_string_buffer(_FONT_NAME_BYTES)
+    pdfium.FPDFText_GetFontInfo(textpage, index, name, _FONT_NAME_BYTES, ctypes.c_int())
+    if _BOLD_NAME.search(name.value):
+        return _BOLD
+    return max(pdfium.FPDFText_GetFontWeight(textpage, index), 0)
+
+
+def _rects(textpage: pypdfium2.PdfTextPage, start: int, count: int) -> list[Rect]:
     """Return left, bottom, right, top of the runs that PDFium sees in the characters, in PDF coordinates."""
     left, top, right, bottom = (ctypes.c_double() for _ in range(4))
     rects = []
@@ -167,7 +213,7 @@ def _segments(
     frame: _Frame,
     text: str,
     start: int,
-    rects: list[tuple[float, float, float, float]],
+    rects: list[Rect],
     size: float,
 ) -> tuple[Segment, ...]:
     """Divide a line at its wide gaps. Characters are looked at one by one only in lines that have such a gap."""

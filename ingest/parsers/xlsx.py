@@ -4,7 +4,9 @@ Not through unstructured: it reads with pandas, which drops the cells NA, None a
 """
 
 import datetime
-from collections.abc import Iterable, Iterator
+import re
+import zipfile
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
 from pathlib import Path
 
@@ -15,6 +17,9 @@ from ingest.parsers.packages import check_package, reading
 from ingest.parsers.tables import markdown_table
 
 Row = tuple[str, ...]
+
+_SHEET_PART = re.compile(r"xl/worksheets/sheet\d+\.xml")
+_UNSTORED_FORMULA = re.compile(rb"<f>[^<]*</f>\s*(?:<v\s*/>|<v></v>|</c>)")
 
 
 class XlsxParser:
@@ -33,6 +38,7 @@ class XlsxParser:
                     warnings.append(f"sheet {sheet.title!r} holds no values")
             title = workbook.properties.title
             workbook.close()
+            warnings += _unstored_formulas(path, [sheet.title for sheet in workbook.worksheets])
         return builder.build(title=title, warnings=warnings)
 
 
@@ -50,6 +56,22 @@ def _add_sheet(builder: DocumentBuilder, name: str, rows: Iterable[Row]) -> bool
             builder.add("".join(table.pop(0)))
         builder.add(markdown_table(table), category=Category.TABLE)
     return is_added
+
+
+def _unstored_formulas(path: Path, names: Sequence[str]) -> Iterator[str]:
+    """Yield a sentence for each sheet with formulas that no program has calculated yet: they read as empty cells."""
+    with zipfile.ZipFile(path) as package:
+        parts = [name for name in package.namelist() if _SHEET_PART.fullmatch(name)]
+        # Parts are numbered in the order of the sheets by every known writer; a wrong name would only mislead.
+        parts.sort(key=lambda name: int("".join(filter(str.isdigit, name))))
+        for number, part in enumerate(parts):
+            count = len(_UNSTORED_FORMULA.findall(package.read(part)))
+            name = f"sheet {names[number]!r}" if len(parts) == len(names) else "a sheet"
+            if count:
+                yield (
+                    f"{name} has {count} {'formula' if count == 1 else 'formulas'} without a stored result; "
+                    "open the file in a spreadsheet program and save it"
+                )
 
 
 def _rows(sheet: openpyxl.worksheet._read_only.ReadOnlyWorksheet) -> Iterator[Row]:

@@ -1,0 +1,89 @@
+"""Errors become HTTP here, and nowhere else."""
+
+import logging
+from collections.abc import Mapping
+from typing import Any, Final
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+
+from catalog import errors
+
+log = logging.getLogger(__name__)
+
+_STATUS: Final[Mapping[type[errors.FootnoteError], int]] = {
+    errors.RequestTooLarge: 413,
+    errors.InvalidRequest: 400,
+    errors.DocumentRejected: 400,
+    errors.Unauthorized: 401,
+    errors.NotFound: 404,
+    errors.Conflict: 409,
+    errors.IndexIncompatible: 409,
+    errors.ServiceUnavailable: 503,
+    errors.FootnoteError: 500,
+}
+_TYPE: Final = {401: "authentication_error", 404: "not_found_error", 429: "rate_limit_error"}
+
+
+def error_body(message: str, *, status: int, code: str | None = None, param: str | None = None) -> dict[str, Any]:
+    """Return OpenAI's error object."""
+    kind = _TYPE.get(status, "invalid_request_error" if status < 500 else "server_error")
+    return {"error": {"message": message, "type": kind, "param": param, "code": code}}
+
+
+def status_of(error: errors.FootnoteError) -> int:
+    """Return the HTTP status of the nearest class of `error` that has one."""
+    return next(_STATUS[kind] for kind in type(error).__mro__ if kind in _STATUS)
+
+
+def error_response(error: errors.FootnoteError) -> JSONResponse:
+    status = status_of(error)
+    # The SDKs retry 409 and 5xx by themselves: they are told whether that can help.
+    headers = {"x-should-retry": str(error.retryable).lower()} if status >= 409 else {}
+    return JSONResponse(
+        error_body(error.message, status=status, code=error.code, param=error.param), status, headers=headers
+    )
+
+
+def add_error_handlers(app: FastAPI) -> None:
+    """Answer every exception with OpenAI's error object."""
+
+    @app.exception_handler(errors.FootnoteError)
+    def stated(_request: Request, error: errors.FootnoteError) -> JSONResponse:
+        return error_response(error)
+
+    @app.exception_handler(RequestValidationError)
+    def malformed(_request: Request, error: RequestValidationError) -> JSONResponse:
+        return JSONResponse(_validation_body(error), 400)
+
+    @app.exception_handler(HTTPException)
+    def routing(request: Request, error: HTTPException) -> JSONResponse:
+        message = f"{request.method} {request.url.path}: {error.detail}."
+        return JSONResponse(error_body(message, status=error.status_code), error.status_code, headers=error.headers)
+
+    @app.exception_handler(Exception)
+    def unexpected(request: Request, error: Exception) -> JSONResponse:
+        log.error("Unexpected error in %s %s", request.method, request.url.path, exc_info=error)
+        message = "The server had an unexpected error; its log holds the details under this request's x-request-id."
+        return JSONResponse(error_body(message, status=500, code="server_error"), 500)
+
+
+def _validation_body(error: RequestValidationError) -> dict[str, Any]:
+    first = error.errors()[0]
+    # The first part says "body" or "query"; a number is a position in a list.
+    path = [str(part) for part in first["loc"][1:]]
+    param = ".".join(path) or None
+    match first["type"]:
+        case "extra_forbidden":
+            return error_body(f"Unknown parameter: {param!r}.", status=400, code="unknown_parameter", param=param)
+        case "missing":
+            return error_body(f"Missing required parameter: {param!r}.", status=400, code="missing", param=param)
+        case "json_invalid":
+            reason = first.get("ctx", {}).get("error", "")
+            return error_body(f"The body is not valid JSON: {reason}.", status=400, code="invalid_json")
+    found = repr(first.get("input"))
+    shown = found if len(found) <= 200 else found[:200] + "…"
+    message = f"Invalid value for {param!r}: {shown}. {first['msg']}."
+    return error_body(message, status=400, code=first["type"], param=param)

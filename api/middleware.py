@@ -1,0 +1,114 @@
+"""What holds for every request: an id, a size limit, and who may speak to a server without keys."""
+
+import secrets
+import time
+from typing import Final
+
+from fastapi.responses import JSONResponse
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from api.errors import error_body, error_response
+from catalog.errors import RequestTooLarge
+
+# A multipart body is a little longer than the file in it.
+_MULTIPART_SLACK_BYTES: Final = 1 << 20
+# How much of a refused body is read and thrown away, so that the client hears the refusal and not a broken pipe.
+_DRAIN_BYTES: Final = 4 << 30
+
+
+class RequestId:
+    """Gives every response `x-request-id` and `openai-processing-ms`."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        request_id, started = f"req_{secrets.token_hex(12)}", time.perf_counter()
+
+        async def send_with_id(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                headers["x-request-id"] = request_id
+                headers["openai-processing-ms"] = str(round((time.perf_counter() - started) * 1000))
+            await send(message)
+
+        await self._app(scope, receive, send_with_id)
+
+
+class BodyLimit:
+    """Answers 413 to a body that is too large, announced or not, without keeping any of it."""
+
+    def __init__(self, app: ASGIApp, *, max_file_bytes: int, max_json_bytes: int) -> None:
+        self._app = app
+        self._max_file_bytes = max_file_bytes
+        self._max_json_bytes = max_json_bytes
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        headers = Headers(scope=scope)
+        is_upload = headers.get("content-type", "").startswith("multipart/form-data")
+        limit = self._max_file_bytes + _MULTIPART_SLACK_BYTES if is_upload else self._max_json_bytes
+        stated = self._max_file_bytes if is_upload else limit
+        too_large = RequestTooLarge(f"The request body is larger than the {stated:,} bytes that are allowed.")
+        length = headers.get("content-length", "")
+        if length.isdigit() and int(length) > limit:
+            await _drain(receive)
+            await error_response(too_large)(scope, receive, send)
+            return
+        seen = 0
+
+        async def receive_within_limit() -> Message:
+            nonlocal seen
+            message = await receive()
+            seen += len(message.get("body", b""))
+            if seen > limit:
+                await _drain(receive)
+                raise too_large
+            return message
+
+        await self._app(scope, receive_within_limit, send)
+
+
+class LoopbackGuard:
+    """Without keys only programs of this machine may ask, and no web page of another site through a browser of it.
+
+    The Host header must name loopback (a page of another site that points its own name at 127.0.0.1 does not), and an
+    Origin, when there is one, must be this server.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            headers = Headers(scope=scope)
+            host = headers.get("host", "")
+            origin = headers.get("origin")
+            is_local = _host_name(host) in {"127.0.0.1", "localhost", "[::1]"}
+            if not is_local or (origin is not None and origin.split("://")[-1] != host):
+                message = (
+                    f"This server has no API keys and answers programs on its own machine alone (Host {host!r}, "
+                    f"Origin {origin!r}). Make a key with `footnote keys create`."
+                )
+                await JSONResponse(error_body(message, status=403, code="forbidden"), 403)(scope, receive, send)
+                return
+        await self._app(scope, receive, send)
+
+
+def _host_name(host: str) -> str:
+    return host if host.endswith("]") else host.rsplit(":", 1)[0]
+
+
+async def _drain(receive: Receive) -> None:
+    dropped = 0
+    while dropped < _DRAIN_BYTES:
+        message = await receive()
+        dropped += len(message.get("body", b""))
+        if message["type"] == "http.disconnect" or not message.get("more_body", False):
+            return

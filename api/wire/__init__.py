@@ -1,0 +1,1 @@
+"""OpenAI's objects: request models, and functions that turn rows into response objects."""

@@ -1,0 +1,119 @@
+"""Rows as OpenAI's objects. Keys beyond OpenAI's are Footnote's extra fields."""
+
+from typing import Any
+
+from catalog.documents import StoredChunk
+from catalog.ids import chunk_id
+from catalog.models import Document, File, JobStatus, VectorStore, VectorStoreFile
+from ingest.chunking import AUTO_MAX_TOKENS
+from retrieval.searcher import Passage
+
+_SECONDS_PER_DAY = 86_400
+
+
+def file_object(file: File) -> dict[str, Any]:
+    return {
+        "id": file.id,
+        "object": "file",
+        "bytes": file.bytes,
+        "created_at": int(file.created_at),
+        "expires_at": int(file.expires_at) if file.expires_at else None,
+        "filename": file.filename,
+        "purpose": file.purpose,
+        "status": "processed",
+        "status_details": None,
+    }
+
+
+def vector_store_object(store: VectorStore, counts: dict[str, int], usage_bytes: int) -> dict[str, Any]:
+    days = store.expires_after_days
+    return {
+        "id": store.id,
+        "object": "vector_store",
+        "created_at": int(store.created_at),
+        "name": store.name,
+        "description": store.description,
+        "usage_bytes": usage_bytes,
+        "file_counts": counts,
+        "status": "in_progress" if counts["in_progress"] else "completed",
+        "expires_after": {"anchor": "last_active_at", "days": days} if days else None,
+        "expires_at": int(store.last_active_at) + days * _SECONDS_PER_DAY if days else None,
+        "last_active_at": int(store.last_active_at),
+        "metadata": store.metadata_,
+        "embedding_model": store.embedding_identity,
+    }
+
+
+def vector_store_file_object(entry: VectorStoreFile, filename: str, document: Document | None) -> dict[str, Any]:
+    failed = entry.status == JobStatus.FAILED
+    return {
+        "id": entry.file_id,
+        "object": "vector_store.file",
+        "created_at": int(entry.created_at),
+        "usage_bytes": entry.bytes if document else 0,
+        "vector_store_id": entry.vector_store_id,
+        "status": entry.status,
+        "last_error": {"code": entry.error_code, "message": entry.error_message} if failed else None,
+        "attributes": entry.attributes,
+        "chunking_strategy": _chunking_strategy(entry.chunking_strategy),
+        "filename": filename,
+        "source": entry.source,
+        "title": document.title if document else None,
+        "progress": entry.progress,
+        # While a try is waiting to be repeated: what went wrong.
+        "retry_reason": entry.error_message if entry.status == JobStatus.IN_PROGRESS else None,
+        "coverage": _coverage(document) if document else None,
+        "warnings": document.warnings if document else [],
+    }
+
+
+def _chunking_strategy(asked: dict[str, Any]) -> dict[str, Any]:
+    if asked["type"] == "static":
+        return asked
+    return {"type": "other", "max_chunk_size_tokens": AUTO_MAX_TOKENS}
+
+
+def _coverage(document: Document) -> dict[str, Any]:
+    return {
+        "pages": document.pages,
+        "pages_read": document.pages_read,
+        "characters": document.characters,
+        "chunks": document.chunk_count,
+    }
+
+
+def search_result_object(passage: Passage) -> dict[str, Any]:
+    """An item of a search page, and of `file_search_call.results`."""
+    return {
+        **_found(passage),
+        "content": [{"type": "text", "text": passage.chunk.text}],
+    }
+
+
+def file_search_result_object(passage: Passage) -> dict[str, Any]:
+    return {**_found(passage), "text": passage.chunk.text}
+
+
+def _found(passage: Passage) -> dict[str, Any]:
+    chunk = passage.chunk
+    return {
+        "file_id": chunk.file_id,
+        "filename": chunk.filename,
+        "score": passage.score,
+        "attributes": chunk.attributes,
+        **chunk_fields(chunk),
+        "scores": {"dense": passage.dense, "lexical": passage.lexical},
+    }
+
+
+def chunk_fields(chunk: StoredChunk) -> dict[str, Any]:
+    """Where a chunk stands: characters of the stored text, page and box."""
+    return {
+        "vector_store_id": chunk.vector_store_id,
+        "chunk_id": chunk_id(chunk.chunk_id),
+        "start": chunk.start,
+        "end": chunk.end,
+        "page": chunk.page,
+        "box": chunk.box,
+        "title": chunk.title,
+    }

@@ -1,0 +1,61 @@
+"""Request bodies of vector stores and their files."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from api.wire.common import Attributes, Metadata, WireModel
+
+Query = Annotated[str, Field()] | Annotated[list[str], Field(min_length=1, max_length=20)]
+
+
+class ExpiresAfter(WireModel):
+    anchor: Literal["last_active_at"]
+    days: Annotated[int, Field(ge=1, le=365)]
+
+
+class CreateVectorStore(WireModel):
+    name: Annotated[str, Field(max_length=256)] | None = None
+    description: Annotated[str, Field(max_length=2048)] | None = None
+    file_ids: Annotated[list[str], Field(max_length=500)] = Field(default_factory=list)
+    # Checked by ingest.chunking, which knows its limits.
+    chunking_strategy: dict[str, Any] | None = None
+    expires_after: ExpiresAfter | None = None
+    metadata: Metadata | None = None
+
+
+class UpdateVectorStore(WireModel):
+    name: Annotated[str, Field(max_length=256)] | None = None
+    expires_after: ExpiresAfter | None = None
+    metadata: Metadata | None = None
+
+
+class AttachFile(WireModel):
+    file_id: str
+    attributes: Attributes | None = None
+    chunking_strategy: dict[str, Any] | None = None
+
+
+class UpdateAttachedFile(WireModel):
+    attributes: Attributes | None
+
+
+class HybridSearch(WireModel):
+    embedding_weight: Annotated[float, Field(ge=0)]
+    text_weight: Annotated[float, Field(ge=0)]
+
+
+class RankingOptions(WireModel):
+    ranker: Literal["none", "auto", "default-2024-11-15"] = "auto"
+    score_threshold: Annotated[float, Field(ge=0, le=1)] = 0.0
+    hybrid_search: HybridSearch | None = None
+
+
+class SearchStore(WireModel):
+    query: Query
+    # Parsed by retrieval.filters.
+    filters: dict[str, Any] | None = None
+    max_num_results: Annotated[int, Field(ge=1, le=50)] = 10
+    ranking_options: RankingOptions | None = None
+    # Accepted as false; rewriting needs a language model.
+    rewrite_query: bool = False
