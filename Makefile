@@ -1,0 +1,66 @@
+# Everything happens in .venv, which the first command makes. See `make help`.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+# All state of `make run`. Delete the folder to begin anew.
+FOOTNOTE_HOME ?= $(CURDIR)/.footnote
+FOOTNOTE_PORT ?= 8000
+export FOOTNOTE_HOME FOOTNOTE_PORT
+
+PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
+# Stamps, written last: an installation that was cut off is done again, a complete one never.
+RUNTIME := $(VENV)/.installed-runtime
+DEV := $(VENV)/.installed-dev
+
+.DEFAULT_GOAL := help
+.PHONY: run test check fmt eval bench debian wheel clean help
+
+run: $(RUNTIME) ## Index the sample documents and serve API and web page
+	$(BIN)/footnote ingest data/sample --store "Sample documents"
+	$(BIN)/footnote serve
+
+test: $(DEV) ## Run all tests, with coverage
+	$(BIN)/pytest --cov --cov-report=term
+
+check: $(DEV) ## Lint, format check, types, import layers
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+fmt: $(DEV) ## Format the code and mend what can be mended
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+eval: $(DEV) ## Measure answers, refusals and ranking on data/gold
+	$(BIN)/footnote eval data/gold/questions.jsonl --documents data/sample
+
+bench: $(DEV) ## Measure speed: ingestion and search
+	$(BIN)/python -m benchmarks.speed
+
+debian: ## Install the Debian programs that some tests drive (root); without them those tests are skipped
+	apt-get update -qq && apt-get install -qq --no-install-recommends chromium postgresql
+
+wheel: $(DEV) ## Build the wheel, install it into a clean environment, run it there
+	sh deploy/check-wheel.sh
+
+clean: ## Remove the environment, caches and build products; the state in FOOTNOTE_HOME stays
+	rm -rf $(VENV) dist build reports .coverage* .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+$(VENV)/bin/python:
+	$(PYTHON) -m venv $(VENV)
+
+# torch comes first: of its builds the pinned one, before another package asks for any.
+$(RUNTIME): pyproject.toml constraints.txt | $(VENV)/bin/python
+	@echo "Installing Footnote into $(VENV) (once, about two minutes) …"
+	$(PIP) torch
+	$(PIP) --editable .
+	@touch $@
+
+$(DEV): $(RUNTIME)
+	@echo "Installing the development tools into $(VENV) …"
+	$(PIP) --editable '.[dev]'
+	@touch $@

@@ -49,6 +49,8 @@ class Settings(BaseSettings):
         None, description="torch: device such as cuda:0; none takes a GPU if there is."
     )
 
+    models: Path | None = Field(None, description="Folder for converted models; none is a folder in `home`.")
+
     index: Literal["faiss", "memory"] = Field("faiss", description="Passage index; memory is exact, slow, for tests.")
     dense_weight: float = Field(
         DENSE_WEIGHT, ge=0, le=1, description="Share of the embedding in the ranking; the rest is the words'."
@@ -71,10 +73,10 @@ class Settings(BaseSettings):
     max_json_bytes: int = Field(10 * 1024**2, gt=0, description="Largest body of any other request.")
     max_question_chars: int = Field(16_000, gt=0, description="Longest question or search query, in characters.")
 
-    @field_validator("home", mode="after")
+    @field_validator("home", "models", mode="after")
     @classmethod
-    def _absolute(cls, home: Path) -> Path:
-        return home.expanduser().absolute()
+    def _absolute(cls, path: Path | None) -> Path | None:
+        return path.expanduser().absolute() if path else None
 
     @property
     def resolved_database_url(self) -> str:

@@ -57,11 +57,13 @@ def supervise(settings: Settings) -> int:
 
     signal.signal(signal.SIGTERM, handle)
     signal.signal(signal.SIGINT, handle)
-    _start_due(children, environment)
-    _announce(settings, port)
+    is_announced = False
     while not stop.wait(_CHECK_INTERVAL_S):
         _note_deaths(children)
         _start_due(children, environment)
+        if not is_announced and _is_ready(settings.host, port):
+            _announce(settings, port)
+            is_announced = True
     _say("Stopping …")
     return _stop(children)
 
@@ -141,6 +143,16 @@ def _stop(children: list[_Child]) -> int:
             process.wait()
             killed += 1
     return 1 if killed else 0
+
+
+def _is_ready(host: str, port: int) -> bool:
+    """Whether the API answers; it listens when catalog, model and index are open."""
+    try:
+        # Every address is also reached through loopback.
+        with socket.create_connection(("127.0.0.1" if host == "0.0.0.0" else host, port), timeout=1.0):
+            return True
+    except OSError:
+        return False
 
 
 def _announce(settings: Settings, port: int) -> None:

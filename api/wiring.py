@@ -109,7 +109,7 @@ def make_worker(settings: Settings, catalog: Catalog, embedder: Embedder, *, nam
 
 def models_folder(settings: Settings) -> Path:
     """Where converted models are kept."""
-    return settings.home / "models"
+    return settings.models or settings.home / "models"
 
 
 def lexical_path(settings: Settings) -> Path:

@@ -5,12 +5,11 @@ from collections.abc import Iterator
 from typing import Final
 
 # Words whose full stop does not end a sentence, in the languages that our users write most.
-_ABBREVIATIONS: Final = frozenset(
-    (
-        "approx art bzw ca cf chap co corp dr e.g etc evtl fig ggf i.e inc incl jr ltd max min mr mrs ms nr no p pp "
-        "prof resp sec sr st tel u.a usw vgl vol vs z.b"
-    ).split()  # noqa: SIM905 (a list of forty quoted words is hard to read)
+_ABBREVIATED: Final = (
+    "approx art bzw ca cf chap co corp dr e.g etc evtl fig ggf i.e inc incl jr ltd max min mr mrs ms nr no p pp "
+    "prof resp sec sr st tel u.a usw vgl vol vs z.b"
 )
+_ABBREVIATIONS: Final = frozenset(_ABBREVIATED.split())
 # Latin full stops need a blank behind them; full-width ones do not. A blank line ends a sentence anyway.
 _END: Final = re.compile(r"[.!?…]+[\"'”’»)\]]*(?=\s)|[。！？｡]+[」』”’）]*|\n(?=\s*\n)|\n(?=\s*(?:[-*•|]|\d+[.)])\s)")
 _LAST_WORD: Final = re.compile(r"([^\s(]+)\.$")

@@ -15,7 +15,3 @@ def main() -> None:
     except FootnoteError as error:
         sys.stderr.write(f"footnote: {error.message}\n")
         sys.exit(2)
-
-
-if __name__ == "__main__":
-    main()

@@ -72,5 +72,10 @@ def _guess_8bit(data: bytes) -> str:
     """Return the likeliest encoding of `data`, which is not UTF-8; Windows-1252 where nothing speaks for another."""
     from charset_normalizer import from_bytes
 
-    best = from_bytes(data[:_SAMPLE_BYTES], cp_exclusion=_UNLIKELY).best()
-    return best.encoding if best else "cp1252"
+    matches = from_bytes(data[:_SAMPLE_BYTES], cp_exclusion=_UNLIKELY)
+    best = matches.best()
+    western = next((match for match in matches if "cp1252" in match.could_be_from_charset), None)
+    # Windows-1250 reads "niño" as "nińo" with the same figures, and the first in the alphabet would win.
+    if best is None or (western and western.chaos <= best.chaos and western.coherence >= best.coherence):
+        return "cp1252"
+    return best.encoding

@@ -113,5 +113,5 @@ def _notes(document: Document) -> Iterator[str]:
         for note in etree.fromstring(relation.target_part.blob, parser):
             # Separators between text and notes are notes too, of a type; real ones have none.
             if note.get(qn("w:type")) is None:
-                paragraphs = ("".join(p.itertext(qn("w:t"))) for p in note.iter(qn("w:p")))
+                paragraphs = ("".join(map(str, p.itertext(qn("w:t")))) for p in note.iter(qn("w:p")))
                 yield "\n".join(paragraphs)

@@ -134,13 +134,19 @@ def _is_disordered(lines: Sequence[Line]) -> bool:
 def _merged_rows(lines: Sequence[Line]) -> list[Line]:
     """Return lines from top to bottom, those at one height joined from left to right: a table drawn by columns."""
     rows: list[list[Line]] = []
-    for line in sorted(lines, key=lambda line: (line.box[1] + line.box[3], line.box[0])):
-        middle = (line.box[1] + line.box[3]) / 2
-        if rows and rows[-1][0].box[1] < middle < rows[-1][0].box[3]:
+    vertical = [line for line in lines if line.is_vertical]
+    horizontal = (line for line in lines if not line.is_vertical)
+    for line in sorted(horizontal, key=lambda line: (line.box[1] + line.box[3], line.box[0])):
+        if rows and _are_level(rows[-1][0].box, line.box):
             rows[-1].append(line)
         else:
             rows.append([line])
-    return [_merged(sorted(row, key=lambda line: line.box[0])) for row in rows]
+    return [*(_merged(sorted(row, key=lambda line: line.box[0])) for row in rows), *vertical]
+
+
+def _are_level(a: Box, b: Box) -> bool:
+    apart = abs((a[1] + a[3]) - (b[1] + b[3])) / 2
+    return apart < 0.5 * min(a[3] - a[1], b[3] - b[1])
 
 
 def _merged(row: list[Line]) -> Line:

@@ -21,9 +21,11 @@ _ENUMERATOR = re.compile(r"\(?(?:\d{1,2}|[a-zA-Z]|[ivxIVX]{1,4})[.)]\s")
 _LABEL = re.compile(r"(?:[•●▪■◦‣∙·○➢❖►–-]|\(?[\dA-Za-z.]{1,5}[.)]?)$")
 _SENTENCE_END = (".", "!", "?", ":", ";", "。", "”", ".)")
 _NUMBER = re.compile(r"\d+|\b[ivxl]+$")
-# A table has at least this many rows with a wide gap, and at most this many other lines between two of them.
+# A table has at least this many rows with a wide gap, and between two of them at most this many lines without,
+# each at most this share of the rows' width.
 _TABLE_ROWS = 3
-_TABLE_INTERRUPTION = 2
+_TABLE_INTERRUPTION = 5
+_LABEL_WIDTH = 0.7
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -121,7 +123,7 @@ def _block(lines: tuple[Line, ...], style: Style, *, is_table: bool) -> Block:
 
 def stands_out(line: Line, style: Style) -> bool:
     """Tell whether a line is larger or heavier than the body text; one that runs up the margin never is."""
-    if _is_vertical(line):
+    if line.is_vertical:
         return False
     return line.size >= _LARGER * style.size or is_bold(line, style)
 
@@ -129,11 +131,6 @@ def stands_out(line: Line, style: Style) -> bool:
 def is_bold(line: Line, style: Style) -> bool:
     """Tell whether a line of at least the body's size is heavier than the body text."""
     return line.weight >= _BOLDER * max(style.weight, 300) and line.size >= 0.95 * style.size
-
-
-def _is_vertical(line: Line) -> bool:
-    left, top, right, bottom = line.box
-    return len(line.text) > 3 and bottom - top > 2 * (right - left)
 
 
 def _is_heading(lines: tuple[Line, ...], style: Style) -> bool:
@@ -151,7 +148,7 @@ def _is_heading(lines: tuple[Line, ...], style: Style) -> bool:
 def _continues(block: list[Line], line: Line, style: Style, edges: dict[int, float]) -> bool:
     """Tell whether `line` goes on with the paragraph in `block`."""
     previous = block[-1]
-    if _is_vertical(line) != _is_vertical(previous):
+    if line.is_vertical != previous.is_vertical:
         return False
     distance = line.box[1] - previous.box[1]
     # Beside it is a footnote mark or a piece of a formula.
@@ -208,7 +205,7 @@ def _table_lines(lines: Sequence[Line]) -> set[int]:
     for index, line in enumerate(lines):
         if not _is_row(line):
             continue
-        if run and (index - run[-1] > _TABLE_INTERRUPTION + 1 or _is_far(lines[run[-1]], line)):
+        if run and not _is_same_table(lines[run[-1] : index + 1]):
             found |= _table_span(run)
             run = []
         run.append(index)
@@ -227,10 +224,19 @@ def _is_row(line: Line) -> bool:
     return len(segments) > 1
 
 
-def _is_far(row: Line, line: Line) -> bool:
-    """Tell whether `line` is above `row` or too far below it to be of the same table."""
+def _is_same_table(lines: Sequence[Line]) -> bool:
+    """Tell whether the first and the last of `lines`, which are rows, and what is between them are of one table.
+
+    Labels may stand between rows, such as a group's name; they are narrow, and lines of a paragraph are not.
+    """
+    row, *labels, line = lines
     distance = line.box[1] - row.box[1]
-    return distance < -row.size or distance > 8 * row.size
+    width = max(row.box[2], line.box[2]) - min(row.box[0], line.box[0])
+    return (
+        -row.size <= distance <= 12 * row.size
+        and len(labels) <= _TABLE_INTERRUPTION
+        and all(label.box[2] - label.box[0] <= _LABEL_WIDTH * width for label in labels)
+    )
 
 
 def drop_running_heads(pages: Sequence[Page]) -> list[Page]:

@@ -57,6 +57,12 @@ class Line:
     # At least one; more where wide gaps divide the line.
     segments: tuple[Segment, ...] = ()
 
+    @property
+    def is_vertical(self) -> bool:
+        """Whether the line runs up or down the page, as a stamp in the margin does."""
+        left, top, right, bottom = self.box
+        return len(self.text) > 3 and bottom - top > 2 * (right - left)
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Page:
@@ -195,7 +201,7 @@ def _weight(textpage: pypdfium2.PdfTextPage, index: int) -> int:
     pdfium.FPDFText_GetFontInfo(textpage, index, name, _FONT_NAME_BYTES, ctypes.c_int())
     if _BOLD_NAME.search(name.value):
         return _BOLD
-    return max(pdfium.FPDFText_GetFontWeight(textpage, index), 0)
+    return max(int(pdfium.FPDFText_GetFontWeight(textpage, index)), 0)
 
 
 def _rects(textpage: pypdfium2.PdfTextPage, start: int, count: int) -> list[Rect]:

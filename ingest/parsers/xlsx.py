@@ -7,10 +7,12 @@ import datetime
 import re
 import zipfile
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import groupby
+from itertools import groupby, takewhile
 from pathlib import Path
 
 import openpyxl
+from openpyxl.cell.cell import Cell, MergedCell
+from openpyxl.worksheet.worksheet import Worksheet
 
 from ingest.documents import Category, DocumentBuilder, ParsedDocument
 from ingest.parsers.packages import check_package, reading
@@ -52,9 +54,10 @@ def _add_sheet(builder: DocumentBuilder, name: str, rows: Iterable[Row]) -> bool
             builder.add(name, category=Category.HEADING)
             is_added = True
         table = list(block)
-        while table and _filled_cells(table[0]) == 1:
-            builder.add("".join(table.pop(0)))
-        builder.add(markdown_table(table), category=Category.TABLE)
+        captions = list(takewhile(lambda row: _filled_cells(row) == 1, table))
+        for row in captions:
+            builder.add("".join(row))
+        builder.add(markdown_table(table[len(captions) :]), category=Category.TABLE)
     return is_added
 
 
@@ -74,12 +77,12 @@ def _unstored_formulas(path: Path, names: Sequence[str]) -> Iterator[str]:
                 )
 
 
-def _rows(sheet: openpyxl.worksheet._read_only.ReadOnlyWorksheet) -> Iterator[Row]:
+def _rows(sheet: Worksheet) -> Iterator[Row]:
     for row in sheet.iter_rows():
         yield tuple(_cell_text(cell) for cell in row)
 
 
-def _cell_text(cell: openpyxl.cell.cell.Cell) -> str:
+def _cell_text(cell: Cell | MergedCell) -> str:
     """Return a cell's value in words: dates in ISO form, percentages as they are shown, whole floats without .0."""
     value = cell.value
     match value:

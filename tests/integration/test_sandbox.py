@@ -21,7 +21,7 @@ from ingest.sandbox import ParseCancelled, ParseLimits, parse_in_child, warm_up
 ROOT = Path(__file__).parents[2]
 SAMPLES = ROOT.parent / "shared" / "eval" / "parser_docs" / "files"
 
-# What a parser is made to do in the child: `sabotage` writes it over a parser's file, in a copy of the package.
+# What a parser is made to do in the child.
 ENDLESS = "while True: pass"
 SLEEPING = "import time; time.sleep(60)"
 

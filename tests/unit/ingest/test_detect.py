@@ -98,7 +98,7 @@ def test_an_unknown_compound_file_is_refused(tmp_path: Path) -> None:
 
 
 def test_an_encrypted_office_file_is_refused_with_the_way_out(tmp_path: Path) -> None:
-    with pytest.raises(InvalidFile, match="'a.docx' is encrypted; remove the password and upload again"):
+    with pytest.raises(InvalidFile, match=r"'a\.docx' is encrypted; remove the password and upload again"):
         detect(tmp_path, "a.docx", OLE_MAGIC + bytes(600) + "EncryptedPackage".encode("utf-16-le"))
 
 
@@ -124,7 +124,7 @@ def test_an_open_document_is_refused_with_its_type(tmp_path: Path) -> None:
 
 
 def test_a_truncated_office_file_is_damaged(tmp_path: Path) -> None:
-    with pytest.raises(InvalidFile, match="'a.docx' is a damaged zip container"):
+    with pytest.raises(InvalidFile, match=r"'a\.docx' is a damaged zip container"):
         detect(tmp_path, "a.docx", package("wordprocessingml.document")[:60])
 
 
@@ -137,6 +137,8 @@ def test_a_truncated_office_file_is_damaged(tmp_path: Path) -> None:
         ("Grüße aus Köln", "utf-32"),
         ("Hello without a mark", "utf-16-le"),
         ("Die Straßen von Köln sind schöner als gedacht, größer und grüner übrigens auch.", "cp1252"),
+        ("Le garçon a mangé très vite à la fête de l'été, où il était. El niño.", "cp1252"),
+        ("Zażółć gęślą jaźń, proszę państwa, to jest zdanie po polsku i wszystko jest dobrze.", "cp1250"),
         ("Однажды, в студеную зимнюю пору, я из лесу вышел; был сильный мороз.", "cp1251"),
     ],
 )

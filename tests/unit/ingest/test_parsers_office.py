@@ -108,7 +108,8 @@ def test_word_text_in_controls_insertions_boxes_and_footnotes_is_not_lost(tmp_pa
     body.insert(
         1,
         parse_xml(
-            f"<w:sdt {namespaces}><w:sdtPr/><w:sdtContent><w:p><w:r><w:t>control</w:t></w:r></w:p></w:sdtContent></w:sdt>"
+            f"<w:sdt {namespaces}><w:sdtPr/><w:sdtContent><w:p><w:r><w:t>control</w:t></w:r></w:p>"
+            "</w:sdtContent></w:sdt>"
         ),
     )
     body.insert(
@@ -117,8 +118,9 @@ def test_word_text_in_controls_insertions_boxes_and_footnotes_is_not_lost(tmp_pa
     body.insert(
         3,
         parse_xml(
-            f"<w:p {namespaces}><w:r><w:t>anchor</w:t></w:r><w:r><w:pict><v:shape xmlns:v='urn:schemas-microsoft-com:vml'>"
-            "<v:textbox><w:txbxContent><w:p><w:r><w:t>boxed</w:t></w:r></w:p></w:txbxContent></v:textbox></v:shape></w:pict></w:r></w:p>"
+            f"<w:p {namespaces}><w:r><w:t>anchor</w:t></w:r><w:r><w:pict>"
+            "<v:shape xmlns:v='urn:schemas-microsoft-com:vml'><v:textbox><w:txbxContent>"
+            "<w:p><w:r><w:t>boxed</w:t></w:r></w:p></w:txbxContent></v:textbox></v:shape></w:pict></w:r></w:p>"
         ),
     )
     assert [text for _, text in elements(parse_saved(tmp_path, source.save, "a.docx"))] == [
@@ -202,13 +204,13 @@ def test_an_empty_workbook_is_refused(tmp_path: Path) -> None:
 
 def test_a_truncated_word_file_is_damaged(tmp_path: Path) -> None:
     content = word_file("text")
-    with pytest.raises(InvalidFile, match="'a.docx' is a damaged zip container"):
+    with pytest.raises(InvalidFile, match=r"'a\.docx' is a damaged zip container"):
         parse_bytes(tmp_path, content[: len(content) // 2], "a.docx")
 
 
 def test_a_word_file_with_broken_xml_is_damaged(tmp_path: Path) -> None:
     content = rewritten(word_file("text"), "word/document.xml", lambda xml: xml[: len(xml) // 2])
-    with pytest.raises(InvalidFile, match="'a.docx' is damaged"):
+    with pytest.raises(InvalidFile, match=r"'a\.docx' is damaged"):
         parse_bytes(tmp_path, content, "a.docx")
 
 
@@ -221,7 +223,7 @@ def test_a_word_file_with_entities_is_refused(tmp_path: Path, declaration: str) 
         "word/document.xml",
         lambda xml: xml.replace(b"<w:document", declaration.encode() + b"<w:document", 1),
     )
-    with pytest.raises(InvalidFile, match="declares XML entities in 'word/document.xml'"):
+    with pytest.raises(InvalidFile, match=r"declares XML entities in 'word/document\.xml'"):
         parse_bytes(tmp_path, content, "a.docx")
 
 
@@ -238,7 +240,10 @@ def test_a_package_with_too_much_xml_in_all_is_refused(tmp_path: Path, monkeypat
 
 
 def test_a_linked_image_is_not_fetched(tmp_path: Path) -> None:
-    relation = b'<Relationship Id="rId99" Type="http://x/image" Target="http://127.0.0.1:9/x.png" TargetMode="External"/></Relationships>'
+    relation = (
+        b'<Relationship Id="rId99" Type="http://x/image" Target="http://127.0.0.1:9/x.png" TargetMode="External"/>'
+        b"</Relationships>"
+    )
     content = rewritten(
         word_file("text"), "word/_rels/document.xml.rels", lambda xml: xml.replace(b"</Relationships>", relation)
     )

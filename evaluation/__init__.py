@@ -1,0 +1,1 @@
+"""Measuring quality: data sets, metrics, runs and their reports."""

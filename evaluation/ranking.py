@@ -1,0 +1,79 @@
+"""How well passages are ranked: nDCG, recall and MRR over a judged collection, by ir-measures."""
+
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+import ir_measures
+import numpy as np
+from ir_measures import RR, R, nDCG
+
+from catalog.feed import DocumentChange, IndexedDocument
+from evaluation.collections import Collection
+from retrieval.embedders.base import Embedder, Vectors
+from retrieval.fusion import fuse_normalized
+from retrieval.indexes.base import Hit, PassageIndex, Scope
+from retrieval.searcher import CANDIDATES
+
+MEASURES: Final = (nDCG @ 10, R @ 10, R @ 100, RR @ 10)
+_STORE: Final = "vs_evaluation"
+_EMBED_TEXTS: Final = 2048
+
+
+def index_collection(collection: Collection, embedder: Embedder, index: PassageIndex) -> Sequence[str]:
+    """Put every passage into `index` as a document of one chunk; return the passage ids, by chunk id minus 1."""
+    ids = list(collection.corpus)
+    texts = list(collection.corpus.values())
+    for first in range(0, len(ids), _EMBED_TEXTS):
+        vectors = embedder.embed_documents(texts[first : first + _EMBED_TEXTS]).astype(np.float16)
+        index.apply([_change(first + i, texts[first + i], vectors[i : i + 1]) for i in range(len(vectors))])
+    return ids
+
+
+def _change(position: int, text: str, vectors: "np.ndarray[tuple[int, int], np.dtype[np.float16]]") -> DocumentChange:
+    number = np.array([position + 1], dtype=np.int64)
+    document = IndexedDocument(
+        document_id=position + 1,
+        vector_store_id=_STORE,
+        attributes={},
+        chunk_ids=number,
+        texts=[text],
+        vectors=vectors,
+        window_chunk_ids=number,
+    )
+    return DocumentChange(seq=position + 1, document_id=position + 1, document=document)
+
+
+def candidates(
+    collection: Collection, embedder: Embedder, index: PassageIndex
+) -> dict[str, tuple[list[Hit], list[Hit]]]:
+    """Return the dense and the lexical candidates of every query."""
+    scope = Scope(vector_store_ids=frozenset([_STORE]))
+    vectors: Vectors = embedder.embed_queries(list(collection.queries.values()))
+    return {
+        query_id: (
+            index.search_dense(vector, limit=CANDIDATES, scope=scope),
+            index.search_lexical(text, limit=CANDIDATES, scope=scope),
+        )
+        for (query_id, text), vector in zip(collection.queries.items(), vectors, strict=True)
+    }
+
+
+def measure(
+    collection: Collection,
+    passage_ids: Sequence[str],
+    found: Mapping[str, tuple[list[Hit], list[Hit]]],
+    *,
+    dense_weight: float,
+) -> dict[str, float]:
+    """Return each measure's mean over the queries, for one weight of the fusion."""
+    run = {
+        query_id: {
+            passage_ids[hit.chunk_id - 1]: hit.score
+            for hit in fuse_normalized(
+                dense if dense_weight > 0 else [], lexical if dense_weight < 1 else [], dense_weight=dense_weight
+            )
+        }
+        for query_id, (dense, lexical) in found.items()
+    }
+    qrels = {query_id: dict(collection.qrels[query_id]) for query_id in collection.queries}
+    return {str(name): value for name, value in ir_measures.calc_aggregate(MEASURES, qrels, run).items()}
