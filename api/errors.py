@@ -65,9 +65,12 @@ def add_error_handlers(app: FastAPI) -> None:
 
     @app.exception_handler(Exception)
     def unexpected(request: Request, error: Exception) -> JSONResponse:
-        log.error("Unexpected error in %s %s", request.method, request.url.path, exc_info=error)
+        request_id = getattr(request.state, "request_id", "")
+        log.error("Unexpected error in %s %s (%s)", request.method, request.url.path, request_id, exc_info=error)
         message = "The server had an unexpected error; its log holds the details under this request's x-request-id."
-        return JSONResponse(error_body(message, status=500, code="server_error"), 500)
+        return JSONResponse(
+            error_body(message, status=500, code="server_error"), 500, headers={"x-request-id": request_id}
+        )
 
 
 def _validation_body(error: RequestValidationError) -> dict[str, Any]:

@@ -28,6 +28,8 @@ class RequestId:
             await self._app(scope, receive, send)
             return
         request_id, started = f"req_{secrets.token_hex(12)}", time.perf_counter()
+        # For the answer to an unexpected error, which Starlette gives outside of every middleware.
+        scope.setdefault("state", {})["request_id"] = request_id
 
         async def send_with_id(message: Message) -> None:
             if message["type"] == "http.response.start":
@@ -61,18 +63,28 @@ class BodyLimit:
             await _drain(receive)
             await error_response(too_large)(scope, receive, send)
             return
-        seen = 0
+        seen, is_refused = 0, False
 
         async def receive_within_limit() -> Message:
-            nonlocal seen
+            nonlocal seen, is_refused
             message = await receive()
             seen += len(message.get("body", b""))
             if seen > limit:
-                await _drain(receive)
+                # After the last piece there is nothing to wait for but the client's leaving.
+                if message.get("more_body", False):
+                    await _drain(receive)
+                is_refused = True
                 raise too_large
             return message
 
-        await self._app(scope, receive_within_limit, send)
+        async def send_unless_refused(message: Message) -> None:
+            # FastAPI turns whatever breaks a body off into a 400 of its own words.
+            if not is_refused:
+                await send(message)
+
+        await self._app(scope, receive_within_limit, send_unless_refused)
+        if is_refused:
+            await error_response(too_large)(scope, receive, send)
 
 
 class LoopbackGuard:

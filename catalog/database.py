@@ -41,11 +41,14 @@ class Database:
             event.listen(self.engine, "connect", _configure_sqlite)
             event.listen(self.engine, "begin", _begin_sqlite)
         self._writer = self.engine.execution_options(footnote_writes=True)
+        # PostgreSQL's default, READ COMMITTED, shows each statement another state. SQLite's readers have snapshots.
+        isolation = {} if self.is_sqlite else {"isolation_level": "REPEATABLE READ"}
+        self._reader = self.engine.execution_options(**isolation)
 
     @contextmanager
     def read(self) -> Iterator[Session]:
         """A transaction that sees one state of the catalog."""
-        with _translated(), Session(self.engine, expire_on_commit=False) as session:
+        with _translated(), Session(self._reader, expire_on_commit=False) as session:
             yield session
 
     @contextmanager

@@ -56,7 +56,8 @@ class ChunkSpan:
 
 
 def parse_strategy(raw: Mapping[str, Any]) -> Strategy:
-    """Read OpenAI's `chunking_strategy`. Raises InvalidRequest that names the value which is out of range."""
+    """Read OpenAI's `chunking_strategy`. Raises InvalidRequest that names the unknown key or the value out of range."""
+    _check_keys(raw, {"type", "static"} if raw.get("type") == "static" else {"type"})
     match raw.get("type"):
         case "auto":
             return AutoStrategy()
@@ -70,6 +71,7 @@ def parse_strategy(raw: Mapping[str, Any]) -> Strategy:
 
 def _parse_static(values: Any) -> StaticStrategy:
     values = values if isinstance(values, Mapping) else {}
+    _check_keys(values, {"max_chunk_size_tokens", "chunk_overlap_tokens"})
     size, overlap = values.get("max_chunk_size_tokens"), values.get("chunk_overlap_tokens")
     low, high = STATIC_TOKENS
     if type(size) is not int or not low <= size <= high:
@@ -82,6 +84,11 @@ def _parse_static(values: Any) -> StaticStrategy:
             param="chunking_strategy",
         )
     return StaticStrategy(max_tokens=size, overlap_tokens=overlap)
+
+
+def _check_keys(values: Mapping[str, Any], known: set[str]) -> None:
+    if unknown := sorted(values.keys() - known):
+        raise InvalidRequest(f"chunking_strategy has the unknown key {unknown[0]!r}.", param="chunking_strategy")
 
 
 def chunk(document: ParsedDocument, strategy: Strategy, tokenize: Tokenize) -> list[ChunkSpan]:

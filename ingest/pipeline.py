@@ -19,7 +19,7 @@ from catalog.jobs import Job
 from catalog.models import File
 from ingest.chunking import ChunkSpan, chunk, parse_strategy
 from ingest.documents import ParsedDocument
-from ingest.sandbox import ParseLimits, parse_in_child
+from ingest.sandbox import ParseCancelled, ParseLimits, parse_in_child
 from retrieval.embedders.base import Embedder
 from retrieval.windows import split_windows
 
@@ -92,7 +92,10 @@ class Pipeline:
             return False
 
         with self.blobs.local_copy(file.sha256) as path:
-            return parse_in_child(path, filename=file.filename, limits=self.limits, cancelled=is_cancelled)
+            try:
+                return parse_in_child(path, filename=file.filename, limits=self.limits, cancelled=is_cancelled)
+            except ParseCancelled as cancelled:
+                raise LeaseLost(f"Work on {file.id!r} is wanted no more.") from cancelled
 
     def _embed(
         self, parsed: ParsedDocument, spans: Sequence[ChunkSpan], filename: str, progress: Progress

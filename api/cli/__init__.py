@@ -8,7 +8,7 @@ from catalog.errors import FootnoteError
 
 def main() -> None:
     """Entry of the `footnote` command: a stated error is one line on stderr and exit status 2."""
-    from api.cli import documents, keys, processes, questions, system  # noqa: F401  (they register their commands)
+    from api.cli import documents, evaluation, keys, processes, questions, system  # noqa: F401  (they register their commands)
 
     try:
         app()

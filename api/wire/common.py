@@ -15,13 +15,17 @@ T = TypeVar("T")
 _MAX_PAIRS, _MAX_KEY_CHARS = 16, 64
 Key = Annotated[str, Field(max_length=_MAX_KEY_CHARS)]
 Metadata = Annotated[dict[Key, Annotated[str, Field(max_length=512)]], Field(max_length=_MAX_PAIRS)]
-Attributes = Annotated[dict[Key, Annotated[str, Field(max_length=512)] | bool | float], Field(max_length=_MAX_PAIRS)]
+# JSON has no word for infinity and NaN, although Python reads both.
+Number = Annotated[float, Field(allow_inf_nan=False)]
+Attributes = Annotated[dict[Key, Annotated[str, Field(max_length=512)] | bool | Number], Field(max_length=_MAX_PAIRS)]
 
 
 class WireModel(BaseModel):
     """A request body; a key that is not known is an error, not a wish that is passed over."""
 
-    model_config = ConfigDict(extra="forbid")
+    # The length is beyond any body's; that there is one makes pydantic refuse halves of surrogate pairs, which JSON can
+    # spell and neither a database nor a response can hold.
+    model_config = ConfigDict(extra="forbid", str_max_length=1 << 30)
 
 
 def list_object(page: Page[T], render: Callable[[T], dict[str, Any]]) -> dict[str, Any]:

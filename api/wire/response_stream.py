@@ -178,7 +178,7 @@ def _new_response(request: CreateResponse) -> dict[str, Any]:
         "service_tier": "default",
         "store": request.store is not False,
         "temperature": request.temperature,
-        "text": request.text or {"format": {"type": "text"}},
+        "text": {"format": {"type": "text"}, **(request.text.model_dump(exclude_none=True) if request.text else {})},
         "tool_choice": choice if isinstance(choice, str) else choice.model_dump(),
         "tools": [tool.model_dump(exclude_none=True) for tool in request.tools],
         "top_p": request.top_p,

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import BaseModel, Field
 
 from api.wire.common import Metadata, WireModel, check_length
 from api.wire.stores import RankingOptions
@@ -42,6 +42,17 @@ class InputMessage(WireModel):
         return self.content if isinstance(self.content, str) else "\n".join(part.text for part in self.content)
 
 
+class TextFormat(BaseModel):
+    """Of the formats only `text` is done here; what the others bring along is not looked at."""
+
+    type: str = "text"
+
+
+class TextOptions(WireModel):
+    format: TextFormat | None = None
+    verbosity: str | None = None
+
+
 class CreateResponse(WireModel):
     """Sampling parameters are accepted and echoed: a generator without a language model has no use for them."""
 
@@ -57,7 +68,7 @@ class CreateResponse(WireModel):
     instructions: str | None = None
     temperature: Annotated[float, Field(ge=0, le=2)] | None = None
     top_p: Annotated[float, Field(ge=0, le=1)] | None = None
-    text: dict[str, Any] | None = None
+    text: TextOptions | None = None
     truncation: Literal["auto", "disabled"] | None = None
     parallel_tool_calls: bool | None = None
     max_tool_calls: int | None = None
@@ -99,7 +110,7 @@ class CreateResponse(WireModel):
             raise UnsupportedParameter(
                 "tool_choice 'none': answers here always come from documents.", param="tool_choice"
             )
-        kind = ((self.text or {}).get("format") or {"type": "text"}).get("type")
+        kind = self.text.format.type if self.text and self.text.format else "text"
         if kind != "text":
             raise UnsupportedParameter(f"text.format {kind!r} is not supported; use 'text'.", param="text.format")
 

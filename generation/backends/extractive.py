@@ -1,39 +1,67 @@
 """The generator without a language model: it quotes the sentences that answer, and knows when there are none."""
 
-import math
-from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 from typing import Final
 
+import numpy as np
+
 from generation.backends.base import NO_ANSWER, Finished, FinishReason, Prompt, Source, TextDelta, Usage
-from retrieval.analysis import terms
-from retrieval.embedders.base import Embedder
+from generation.evidence import content_terms, coverage, identifiers, names_all
+from retrieval.embedders.base import Embedder, Vectors
 from retrieval.sentences import split_sentences
 
 # Sources whose sentences are considered, best first: an answer is rarely further down, and each costs time.
 _MAX_SOURCES: Final = 6
-_MAX_SENTENCES: Final = 80
-# Sentences quoted at most, and how close to the best one the others must come.
+_MAX_SENTENCES: Final = 96
+# Shorter ones are numbers, bullets and single words.
+_MIN_SENTENCE_CHARACTERS: Final = 12
+# Neighbouring sentences that may be quoted together: the first names the thing, the second says what was asked.
+_MAX_NEIGHBOURS: Final = 3
+# Quotes at most, and how close to the best one the others must come.
 _MAX_QUOTES: Final = 3
-_NEAR_BEST: Final = 0.9
-# Shares in the evidence: nearness in meaning, words of the question, rank of the passage.
+_NEAR_BEST: Final = 0.92
+# Shares in the evidence: nearness in meaning, words of the question, rank of the passage; and the cost of length.
 _MEANING: Final = 0.5
 _WORDS: Final = 0.35
 _RANK: Final = 0.15
+_LENGTH_COST: Final = 0.01
+# Factor for a quote that does not name what the question names, when its passage does, and when that does not either.
+_NAMED_NEARBY: Final = 0.9
+_NOT_NAMED: Final = 0.6
 # Evidence below which the sources do not answer. How it was chosen: docs/benchmarks.md.
-MIN_EVIDENCE: Final = 0.5
+MIN_EVIDENCE: Final = 0.55
 # Nothing limits how much can be quoted from; this bounds the work.
 _SOURCE_TOKENS: Final = 4000
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Candidate:
-    """A sentence that may answer. `evidence` is 0 to 1, higher is better."""
+class Sentence:
+    """A sentence or table row of a source."""
 
     source: Source
-    text: str
+    # Characters of the source's text.
+    start: int
+    end: int
+    # What is compared with the question: for a table row with the names of its columns.
+    meaning: str
+    # Sentences of one paragraph have the same number; a table row has its own.
+    paragraph: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Candidate:
+    """What may be quoted: a table row, or up to three neighbouring sentences. `evidence` is about 0 to 1."""
+
+    source: Source
+    start: int
+    end: int
     evidence: float
+
+    @property
+    def text(self) -> str:
+        return " ".join(self.source.text[self.start : self.end].split())
 
 
 class ExtractiveGenerator:
@@ -65,28 +93,40 @@ class ExtractiveGenerator:
             if written + tokens > max_tokens:
                 reason = FinishReason.LENGTH
                 break
-            yield TextDelta(text=f"{' ' if position else ''}{quote.text} [{quote.source.number}]")
+            yield TextDelta(text=f"{chr(10) * 2 if position else ''}{quote.text} [{quote.source.number}]")
             written += tokens
         yield Finished(reason=reason, usage=Usage(input_tokens=read, output_tokens=written))
 
     def candidates(self, question: str, sources: Sequence[Source]) -> list[Candidate]:
-        """Return every sentence of the best sources with its evidence, best first."""
-        found = [(source, text) for source in sources[:_MAX_SOURCES] for text in _sentences(source.text)]
-        found = found[:_MAX_SENTENCES]
-        if not found:
+        """Return everything in the best sources that may be quoted, with its evidence, best first."""
+        sources = sources[:_MAX_SOURCES]
+        sentences = [sentence for source in sources for sentence in sentences_of(source)][:_MAX_SENTENCES]
+        if not sentences:
             return []
         query = self._embedder.embed_queries([question])[0]
-        near = self._embedder.embed_documents([text for _, text in found]) @ query
-        words = word_coverage(question, [f"{source.passage.chunk.context} {text}" for source, text in found])
-        scored = [
-            Candidate(
-                source=source,
-                text=text,
-                evidence=_MEANING * max(0.0, float(meaning)) + _WORDS * word + _RANK * source.passage.score,
+        vectors = self._embedder.embed_documents([sentence.meaning for sentence in sentences])
+        groups = neighbours(sentences)
+        meanings = [" ".join(s.meaning for s in sentences[first:last]) for first, last in groups]
+        contexts = [_context(sentences[first].source) for first, _ in groups]
+        wanted, named = content_terms(question), identifiers(question)
+        covered = coverage(
+            wanted, [f"{context} {meaning}" for context, meaning in zip(contexts, meanings, strict=True)]
+        )
+        found = []
+        for (first, last), meaning, context, words in zip(groups, meanings, contexts, covered, strict=True):
+            source = sentences[first].source
+            evidence = (
+                _MEANING * _nearness(vectors[first:last], query)
+                + _WORDS * words
+                + _RANK * source.passage.score
+                - _LENGTH_COST * (last - first - 1)
             )
-            for (source, text), meaning, word in zip(found, near, words, strict=True)
-        ]
-        return sorted(scored, key=lambda candidate: (-candidate.evidence, candidate.source.number))
+            if not names_all(f"{context} {meaning}", named):
+                evidence *= _NAMED_NEARBY if names_all(f"{context} {source.text}", named) else _NOT_NAMED
+            found.append(
+                Candidate(source=source, start=sentences[first].start, end=sentences[last - 1].end, evidence=evidence)
+            )
+        return sorted(found, key=lambda candidate: (-candidate.evidence, candidate.source.number, candidate.start))
 
     def close(self) -> None:
         """The embedder belongs to who made it."""
@@ -100,25 +140,57 @@ def choose_quotes(candidates: Sequence[Candidate], *, min_evidence: float) -> li
     for candidate in candidates:
         if len(chosen) == _MAX_QUOTES or candidate.evidence < _NEAR_BEST * candidates[0].evidence:
             break
-        if candidate.text not in {other.text for other in chosen}:
+        if not any(_repeats(candidate, other) for other in chosen):
             chosen.append(candidate)
     return chosen
 
 
-def word_coverage(question: str, texts: Sequence[str]) -> list[float]:
-    """Return for each text the share (0 to 1) of the question's terms that it holds, rare terms counting more.
+def sentences_of(source: Source) -> list[Sentence]:
+    """Return the sentences and table rows of a source, in order; a table's header row and rule are none."""
+    found: list[Sentence] = []
+    header: list[str] = []
+    paragraph, previous_end = 0, 0
+    for start, end in split_sentences(source.text):
+        text = source.text[start:end]
+        paragraph += "\n\n" in source.text[previous_end:start] or text.startswith("|") or bool(header)
+        previous_end = end
+        if not text.startswith("|"):
+            header = []
+            if len(text) >= _MIN_SENTENCE_CHARACTERS:
+                found.append(Sentence(source=source, start=start, end=end, meaning=text, paragraph=paragraph))
+            continue
+        cells = [cell.strip() for cell in text.strip("|").split("|")]
+        if not header:
+            header = cells
+        elif not set(text) <= set("|-: "):
+            meaning = "; ".join(
+                f"{name}: {cell}" if name else cell for name, cell in zip_longest(header, cells, fillvalue="")
+            )
+            found.append(Sentence(source=source, start=start, end=end, meaning=meaning, paragraph=paragraph))
+    return found
 
-    Rarity is taken among `texts` themselves: log(1 + n / (1 + holders)), so a word that they all have says little.
-    """
-    wanted = set(terms(question))
-    bags = [wanted.intersection(terms(text)) for text in texts]
-    holders = Counter(term for bag in bags for term in bag)
-    weight = {term: math.log(1 + len(texts) / (1 + holders[term])) for term in wanted}
-    total = sum(weight.values())
-    return [sum(weight[term] for term in bag) / total if total else 0.0 for bag in bags]
+
+def neighbours(sentences: Sequence[Sentence]) -> list[tuple[int, int]]:
+    """Return the ranges [first, last) of one to three neighbouring sentences of one paragraph."""
+    return [
+        (first, last)
+        for first in range(len(sentences))
+        for last in range(first + 1, min(first + _MAX_NEIGHBOURS, len(sentences)) + 1)
+        if sentences[last - 1].source is sentences[first].source
+        and sentences[last - 1].paragraph == sentences[first].paragraph
+    ]
 
 
-def _sentences(text: str) -> list[str]:
-    """Return the sentences of a passage as single lines; headings of one or two words are no sentences."""
-    sentences = [" ".join(text[start:end].split()) for start, end in split_sentences(text)]
-    return [sentence for sentence in sentences if len(sentence) >= 12 and not set(sentence) <= set("|-: ")]
+def _nearness(vectors: Vectors, query: Vectors) -> float:
+    """Return the cosine between the query and the mean of some vectors, at least 0."""
+    mean = vectors.mean(axis=0)
+    return max(0.0, float(mean @ query / np.linalg.norm(mean)))
+
+
+def _context(source: Source) -> str:
+    return f"{source.passage.chunk.filename} {source.passage.chunk.context}"
+
+
+def _repeats(candidate: Candidate, other: Candidate) -> bool:
+    overlaps = candidate.start < other.end and other.start < candidate.end
+    return candidate.text == other.text or (candidate.source is other.source and overlaps)

@@ -2,6 +2,8 @@
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import pypdfium2
@@ -10,8 +12,10 @@ import pypdfium2.raw as pdfium
 from catalog.errors import InvalidFile
 from ingest.documents import Category, DocumentBuilder, ParsedDocument
 from ingest.parsers.pdf_columns import in_reading_order
+from ingest.parsers.pdf_grid import place_tables
 from ingest.parsers.pdf_layout import Block, drop_running_heads, group_lines, measure_style, rounded
 from ingest.parsers.pdf_lines import Line, Page, read_page
+from ingest.parsers.tables import markdown_table
 
 # What programs write into the title by themselves.
 _NO_TITLE = re.compile(
@@ -67,7 +71,8 @@ def _read_pages(document: pypdfium2.PdfDocument) -> tuple[list[Page], list[int]]
     broken: list[int] = []
     for index in range(len(document)):
         try:
-            pages.append(read_page(document, index))
+            page = read_page(document, index)
+            pages.append(replace(page, lines=place_tables(page.lines, page.grids)))
         except pypdfium2.PdfiumError:
             broken.append(index + 1)
     return pages, broken
@@ -103,15 +108,18 @@ def block_text(block: Block, words: frozenset[str]) -> str:
 
     `words` are the document's own, lower case: how it spells a word elsewhere decides about a hyphen.
     """
+    if block.rows:
+        return markdown_table([_joined(cell, words) for cell in row] for row in block.rows)
     if block.category is Category.TABLE:
         return "\n".join(line.text + ("-" if line.is_hyphenated else "") for line in block.lines)
-    text = ""
-    for line, following in zip(block.lines, [*block.lines[1:], None], strict=True):
-        text += line.text
-        if following is None:
-            break
-        text += _line_joint(line, following, words)
-    text += "-" if block.lines[-1].is_hyphenated else ""
+    return _joined(block.lines, words)
+
+
+def _joined(lines: Sequence[Line], words: frozenset[str]) -> str:
+    if not lines:
+        return ""
+    text = "".join(line.text + _line_joint(line, following, words) for line, following in pairwise(lines))
+    text += lines[-1].text + ("-" if lines[-1].is_hyphenated else "")
     return _BROKEN_FF.sub(lambda match: _mended_ff(match, words), text)
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import pairwise
-from statistics import mean
+from statistics import fmean
 
 from ingest.documents import Box
 from ingest.parsers.pdf_lines import Line, Segment
@@ -25,7 +25,7 @@ def in_reading_order(lines: Sequence[Line]) -> list[Line]:
     """
     gutter = _find_gutter(lines)
     if gutter is None:
-        divided = [piece for line in lines for piece in _split(line, line.segments)]
+        divided = [piece for line in lines for piece in split(line, line.segments)]
         gutter = _find_gutter(divided) if len(divided) > len(lines) else None
         if gutter is not None:
             lines = [piece for line in lines for piece in _split_at(line, gutter)]
@@ -57,7 +57,7 @@ def _crossing(lines: Sequence[Line], x: float, width: float) -> int | None:
     if min(len(left), len(right)) < _COLUMN_LINES:
         return None
     crossing = len(lines) - len(left) - len(right)
-    fill = min(mean(box[2] - box[0] for box in side) for side in (left, right))
+    fill = min(fmean(box[2] - box[0] for box in side) for side in (left, right))
     if crossing > _CROSSING_SHARE * len(lines) or fill < _COLUMN_FILL * width or not _are_side_by_side(left, right):
         return None
     return crossing
@@ -69,7 +69,7 @@ def _are_side_by_side(left: Sequence[Box], right: Sequence[Box]) -> bool:
     return bottom - top > 0.5 * min(max(b[3] for b in side) - min(b[1] for b in side) for side in (left, right))
 
 
-def _split(line: Line, segments: Sequence[Segment]) -> list[Line]:
+def split(line: Line, segments: Sequence[Segment]) -> list[Line]:
     """Return one line for each of `segments`, which are all of the line's or stand for all of it."""
     if len(segments) < 2:
         return [line]
@@ -94,7 +94,7 @@ def _split_at(line: Line, x: float) -> list[Line]:
     right = [segment for segment in line.segments if segment.left >= x - 1]
     if not left or not right or len(left) + len(right) < len(line.segments):
         return [line]
-    return _split(line, [_joined(left), _joined(right)])
+    return split(line, [_joined(left), _joined(right)])
 
 
 def _joined(segments: Sequence[Segment]) -> Segment:
@@ -136,12 +136,17 @@ def _merged_rows(lines: Sequence[Line]) -> list[Line]:
     rows: list[list[Line]] = []
     vertical = [line for line in lines if line.is_vertical]
     horizontal = (line for line in lines if not line.is_vertical)
-    for line in sorted(horizontal, key=lambda line: (line.box[1] + line.box[3], line.box[0])):
-        if rows and _are_level(rows[-1][0].box, line.box):
+    for line in sorted(horizontal, key=lambda line: (_height(line), line.box[0])):
+        if rows and not line.rows and not rows[-1][0].rows and _are_level(rows[-1][0].box, line.box):
             rows[-1].append(line)
         else:
             rows.append([line])
     return [*(_merged(sorted(row, key=lambda line: line.box[0])) for row in rows), *vertical]
+
+
+def _height(line: Line) -> float:
+    """Return what to sort a line by; a table begins where its first row is."""
+    return 2 * line.box[1] + line.size if line.rows else line.box[1] + line.box[3]
 
 
 def _are_level(a: Box, b: Box) -> bool:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from statistics import median
 
 from ingest.documents import Box, Category
-from ingest.parsers.pdf_lines import Line, Page
+from ingest.parsers.pdf_lines import Line, Page, Row
 
 # A line this much larger than the body text, or this much heavier, can be a heading.
 _LARGER = 1.12
@@ -44,6 +44,8 @@ class Block:
 
     lines: tuple[Line, ...]
     category: Category
+    # Cells of a table whose columns are known.
+    rows: tuple[Row, ...] = ()
 
     @property
     def size(self) -> float:
@@ -99,6 +101,10 @@ def group_lines(lines: Sequence[Line], style: Style) -> list[Block]:
             open_lines.clear()
 
     for index, line in enumerate(lines):
+        if line.rows:
+            close()
+            blocks.append(Block(lines=(line,), category=Category.TABLE, rows=line.rows))
+            continue
         is_table = index in table
         joins = is_table or (bool(open_lines) and _continues(open_lines, line, style, edges))
         if is_table != was_table or not joins:
@@ -194,6 +200,8 @@ def _column(line: Line) -> int:
 def _right_edges(lines: Iterable[Line]) -> dict[int, float]:
     edges: dict[int, float] = {}
     for line in lines:
+        if line.rows:
+            continue
         edges[_column(line)] = max(edges.get(_column(line), 0.0), line.box[2])
     return edges
 

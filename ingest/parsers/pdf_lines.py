@@ -6,7 +6,7 @@ far more often than any rule over boxes. Asking per line and not per character i
 
 import ctypes
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -14,11 +14,18 @@ import pypdfium2
 import pypdfium2.raw as pdfium
 
 from ingest.documents import Box
+from ingest.parsers.pdf_rules import Grid, find_grids, read_rules
 
 # PDFium puts this in place of a hyphen at a line end, with the next line following without a break.
 HYPHEN_BREAK = "\ufffe"
 # A gap of this many font sizes between two pieces of a line separates columns or table cells, not words.
 _WIDE_GAP = 1.5
+# The same where a rule passes through the gap; a word drawn in pieces has less.
+_CELL_GAP = 0.15
+# The same between two numbers or a number and a sign, in a line that has a wide gap as well.
+_NUMBER_GAP = 0.5
+_NUMBER_END = re.compile(r"(?:^|\s)[$(]*[\d.,]*\d[%)]*$|(?:^|\s)[–—]$")
+_NUMBER_START = re.compile(r"[$€£¥(]*\s?(?:\d|$)|[–—]")
 # Points that a run of characters steps back to the left in a new line; kerning and accents step back less.
 _WRAP_BACK = 10.0
 _BOLD = 700
@@ -33,7 +40,7 @@ _LIGATURES = str.maketrans(
 )
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(frozen=True, slots=True)
 class Segment:
     """A run of words of a line without a wide gap."""
 
@@ -56,12 +63,18 @@ class Line:
     is_hyphenated: bool = False
     # At least one; more where wide gaps divide the line.
     segments: tuple[Segment, ...] = ()
+    # Cells with their lines, by row, where this stands for a whole table.
+    rows: "tuple[Row, ...]" = ()
 
     @property
     def is_vertical(self) -> bool:
         """Whether the line runs up or down the page, as a stamp in the margin does."""
         left, top, right, bottom = self.box
-        return len(self.text) > 3 and bottom - top > 2 * (right - left)
+        return not self.rows and len(self.text) > 3 and bottom - top > 2 * (right - left)
+
+
+# Of a table: for each column the lines of its cell, all rows of the same length.
+Row = tuple[tuple[Line, ...], ...]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -74,6 +87,8 @@ class Page:
     lines: tuple[Line, ...]
     # Nothing is drawn on it: without text it is blank, not unread.
     is_blank: bool
+    # Grids of rules, in which tables stand.
+    grids: tuple[Grid, ...] = ()
 
 
 def read_page(document: pypdfium2.PdfDocument, index: int) -> Page:
@@ -83,11 +98,14 @@ def read_page(document: pypdfium2.PdfDocument, index: int) -> Page:
         textpage = page.get_textpage()
         try:
             frame = _Frame(page)
+            frame.grids = tuple(find_grids(frame.box(*rule) for rule in read_rules(page)))
             lines = tuple(_lines(textpage, frame))
         finally:
             textpage.close()
         is_blank = not lines and pdfium.FPDFPage_CountObjects(page) == 0
-        return Page(number=index + 1, width=frame.width, height=frame.height, lines=lines, is_blank=is_blank)
+        return Page(
+            number=index + 1, width=frame.width, height=frame.height, lines=lines, is_blank=is_blank, grids=frame.grids
+        )
     finally:
         page.close()
 
@@ -96,9 +114,14 @@ class _Frame:
     """Turns PDF coordinates (origin bottom left, before rotation) into those of the page as shown."""
 
     def __init__(self, page: pypdfium2.PdfPage) -> None:
+        self.grids: tuple[Grid, ...] = ()
         self.width, self.height = page.get_size()
         self._rotation = page.get_rotation()
         self._left, self._bottom, self._right, self._top = page.get_cropbox()
+
+    def rules_at(self, y: float) -> list[float]:
+        """Return the places of the vertical rules that pass at `y`, counted from the top of the page as shown."""
+        return [r.at for grid in self.grids for r in grid.vertical if r.start <= y <= r.end]
 
     def box(self, left: float, bottom: float, right: float, top: float) -> Box:
         match self._rotation:
@@ -222,21 +245,48 @@ def _segments(
     rects: list[Rect],
     size: float,
 ) -> tuple[Segment, ...]:
-    """Divide a line at its wide gaps. Characters are looked at one by one only in lines that have such a gap."""
-    starts = [b[0] for a, b in pairwise(rects) if b[0] - a[2] > _WIDE_GAP * size]
-    whole = frame.box(rects[0][0], rects[0][1], rects[-1][2], rects[-1][3])
-    if not starts:
-        return (Segment(text=_clean(text), left=whole[0], right=whole[2]),)
-    cuts = [0, *_cuts(textpage, text, start, starts), len(text)]
-    edges = [rects[0][0], *starts]
-    ends = [a[2] for a, b in pairwise(rects) if b[0] in starts] + [rects[-1][2]]
-    pieces = zip((text[a:b] for a, b in pairwise(cuts)), edges, ends, strict=False)
-    return tuple(Segment(text=_clean(piece.strip()), left=left, right=right) for piece, left, right in pieces)
+    """Divide a line at its wide gaps, and where a rule between cells stands.
+
+    Characters are looked at one by one only in lines that have such a gap.
+    """
+    boxes = [frame.box(*rect) for rect in rects]
+    rules = frame.rules_at((boxes[0][1] + boxes[0][3]) / 2)
+    gaps = [(a[2], b[0]) for a, b in pairwise(boxes) if b[0] - a[2] > _NUMBER_GAP * size or _divides(rules, a, b)]
+    if not any(b - a > _WIDE_GAP * size for a, b in gaps) and not rules:
+        gaps = []
+    if not gaps:
+        return (Segment(text=_clean(text), left=boxes[0][0], right=boxes[-1][2]),)
+    cuts = [0, *_cuts(textpage, frame, text, start, [left for _, left in gaps]), len(text)]
+    edges = [boxes[0][0], *(left for _, left in gaps)]
+    ends = [*(right for right, _ in gaps), boxes[-1][2]]
+    pieces = zip((_clean(text[a:b]) for a, b in pairwise(cuts)), edges, ends, strict=False)
+    return tuple(_without_narrow_gaps([Segment(*piece) for piece in pieces], rules, size))
 
 
-def _cuts(textpage: pypdfium2.PdfTextPage, text: str, start: int, lefts: list[float]) -> Iterator[int]:
+def _without_narrow_gaps(pieces: Sequence[Segment], rules: Sequence[float], size: float) -> list[Segment]:
+    """Join pieces that words' distance divides; between two numbers, less than elsewhere is a gap."""
+    found = [pieces[0]]
+    for piece in pieces[1:]:
+        before = found[-1]
+        is_gap = piece.left - before.right > _WIDE_GAP * size or any(
+            before.right - 1 <= rule <= piece.left + 1 for rule in rules
+        )
+        if is_gap or (_NUMBER_END.search(before.text) and _NUMBER_START.match(piece.text)):
+            found.append(piece)
+        else:
+            found[-1] = Segment(f"{before.text} {piece.text}".strip(), before.left, piece.right)
+    return found
+
+
+def _divides(rules: Sequence[float], a: Box, b: Box) -> bool:
+    return (
+        bool(rules) and b[0] - a[2] > _CELL_GAP * (a[3] - a[1]) and any(a[2] - 1 <= rule <= b[0] + 1 for rule in rules)
+    )
+
+
+def _cuts(textpage: pypdfium2.PdfTextPage, frame: _Frame, text: str, start: int, lefts: list[float]) -> Iterator[int]:
     """Yield for each of `lefts`, ascending, the offset in `text` of the first character at or right of it."""
-    box = pdfium.FS_RECTF()
+    char_box = pdfium.FS_RECTF()
     waiting = iter(lefts)
     left = next(waiting, None)
     for offset, char in enumerate(text):
@@ -244,8 +294,9 @@ def _cuts(textpage: pypdfium2.PdfTextPage, text: str, start: int, lefts: list[fl
             return
         if char.isspace():
             continue
-        pdfium.FPDFText_GetLooseCharBox(textpage, start + offset, box)
-        if box.right > left and box.left > left - 2:
+        pdfium.FPDFText_GetLooseCharBox(textpage, start + offset, char_box)
+        box = frame.box(char_box.left, char_box.bottom, char_box.right, char_box.top)
+        if box[2] > left and box[0] > left - 2:
             yield offset
             left = next(waiting, None)
 

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 from sentence_transformers import SentenceTransformer
+from tokenizers import Tokenizer
 
 from retrieval.embedders.base import EmbeddingIdentity, TokenSpan, Vectors
 from retrieval.embedders.conversion import model_name, resolve_model, weights_revision
@@ -21,8 +22,11 @@ class SentenceTransformerEmbedder:
         if device.startswith("cuda"):
             self._model = self._model.to(torch.bfloat16)
         self._batch_size = batch_size
-        self._tokenizer = self._model.tokenizer
-        specials = int(self._tokenizer.num_special_tokens_to_add(pair=False))
+        # A copy: the model's own truncates, and `encode` sets that anew at every call.
+        self._tokenizer = Tokenizer.from_str(self._model.tokenizer.backend_tokenizer.to_str())
+        self._tokenizer.no_padding()
+        self._tokenizer.no_truncation()
+        specials = self._tokenizer.num_special_tokens_to_add(False)
         self.max_tokens = int(self._model.max_seq_length or 512) - specials
         dimension = int(self._model.get_embedding_dimension() or 0)
         self.identity = EmbeddingIdentity(model=model_name(model), revision=revision, dimension=dimension)
@@ -34,8 +38,7 @@ class SentenceTransformerEmbedder:
         return self._embed(texts, "query")
 
     def token_spans(self, text: str) -> list[TokenSpan]:
-        encoding = self._tokenizer.backend_tokenizer.encode(text, add_special_tokens=False)
-        return list(encoding.offsets)
+        return list(self._tokenizer.encode(text, add_special_tokens=False).offsets)
 
     def close(self) -> None:
         del self._model

@@ -87,9 +87,16 @@ class FaissIndex:
 
     def search_lexical(self, query: str, *, limit: int, scope: Scope) -> list[Hit]:
         with self._lock:
+            position = self._position
             sees_all = scope.filter is None and self._partitions.keys() <= scope.vector_store_ids
             allowed = None if sees_all else self._admitted(scope)
-        return self._lexical.search(query, limit=limit, document_ids=allowed)
+        hits = self._lexical.search(query, limit=limit, document_ids=allowed)
+        if sees_all and self._lexical.position != position:
+            # Another process has written on: the file may hold stores that this one does not know yet.
+            with self._lock:
+                allowed = self._admitted(scope)
+            hits = self._lexical.search(query, limit=limit, document_ids=allowed)
+        return hits
 
     def count(self) -> int:
         with self._lock:
@@ -138,17 +145,20 @@ class _Partition:
             self._compact()
 
     def search(self, query: Vector, *, limit: int, document_ids: Collection[int] | None) -> list[tuple[int, float]]:
-        """Return (chunk id, cosine) of the best windows in scope: enough of them for `limit` different chunks."""
+        """Return (chunk id, cosine) of the best windows in scope: enough for `limit` chunks, equals of the last too."""
         visible = self._is_live
         if document_ids is not None:
             visible = visible & np.isin(self._document_ids, np.fromiter(document_ids, dtype=np.int64))
-        # Windows of one chunk may crowd the front: ask for more until enough chunks, or all windows, are seen.
-        available, wanted = int(visible.sum()), limit
+        # Windows of one chunk may crowd the front, and FAISS keeps any of equal ones: ask for more until enough chunks
+        # are seen and something worse than the last of them, or everything.
+        available, wanted = int(visible.sum()), limit + 1
         while available:
             wanted = min(wanted, available)
             scores, rows = self._search_rows(query, wanted, visible)
             chunk_ids = self._chunk_ids[rows]
-            if wanted == available or len(np.unique(chunk_ids)) >= limit:
+            firsts = np.sort(np.unique(chunk_ids, return_index=True)[1])
+            is_settled = len(firsts) >= limit and scores[firsts[limit - 1]] > scores[-1]
+            if wanted == available or is_settled:
                 return list(zip(chunk_ids.tolist(), scores.tolist(), strict=True))
             wanted *= 2
         return []

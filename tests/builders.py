@@ -1,0 +1,175 @@
+"""Builders: a valid object each, in which a test replaces what it is about."""
+
+import io
+import itertools
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from catalog import documents, files, jobs, stores
+from catalog.blobs import BlobStore
+from catalog.database import Database
+from catalog.documents import ChunkRecord, DocumentRecord, StoredChunk
+from catalog.feed import DocumentChange, IndexedDocument
+from catalog.files import NewFile
+from catalog.jobs import Job
+from catalog.models import DEFAULT_PROJECT, File, VectorStore, VectorStoreFile
+from catalog.stores import NewVectorStore, NewVectorStoreFile
+from generation.backends.base import Source
+from retrieval.embedders.hashing import HashingEmbedder
+from retrieval.indexes.base import Scope
+from retrieval.searcher import Passage
+
+EMBEDDER = HashingEmbedder()
+_numbers = itertools.count(1)
+
+
+def vectors_for(*texts: str) -> NDArray[np.float16]:
+    """Return what the catalog keeps for these windows: float16, shape (texts, dimension)."""
+    return EMBEDDER.embed_documents(texts).astype(np.float16)
+
+
+def a_file(database: Database, blobs: BlobStore, content: bytes = b"Some words.", **overrides: Any) -> File:
+    new = NewFile(**{"project_id": DEFAULT_PROJECT, "filename": "a.txt", "purpose": "assistants"} | overrides)
+    blob = blobs.stage(io.BytesIO(content), max_bytes=1 << 30)
+    try:
+        return files.add(database, blobs, blob, new)
+    finally:
+        blobs.discard(blob)
+
+
+def a_store(database: Database, **overrides: Any) -> VectorStore:
+    fields = {"project_id": DEFAULT_PROJECT, "name": "A store", "embedding_identity": EMBEDDER.identity.key}
+    with database.write() as session:
+        return stores.create(session, NewVectorStore(**fields | overrides))
+
+
+def an_entry(database: Database, store: VectorStore, file: File, **overrides: Any) -> VectorStoreFile:
+    """Attach `file` to `store`, which queues a job."""
+    with database.write() as session:
+        current = stores.get(session, store.project_id, store.id)
+        return stores.attach(session, current, NewVectorStoreFile(**{"file_id": file.id} | overrides))
+
+
+def a_claim(database: Database, owner: str = "a worker", **options: Any) -> Job:
+    """Claim the next job, which there has to be."""
+    with database.write() as session:
+        job = jobs.claim(session, owner, **options)
+    assert job is not None, "nothing is queued"
+    return job
+
+
+def a_chunk_record(text: str = "Some words.", **overrides: Any) -> ChunkRecord:
+    fields: dict[str, Any] = {
+        "start": 0,
+        "end": len(text),
+        "text": text,
+        "context": "",
+        "page": None,
+        "box": None,
+        "tokens": len(EMBEDDER.token_spans(text)),
+        "vectors": vectors_for(text),
+        "embedding_key": f"key of {text}",
+    }
+    return ChunkRecord(**fields | overrides)
+
+
+def a_document_record(*texts: str, **overrides: Any) -> DocumentRecord:
+    """Build a document with one chunk for each text; `Document.text` is the texts, joined by a line end."""
+    texts = texts or ("Some words.",)
+    chunks, position = [], 0
+    for text in texts:
+        chunks.append(a_chunk_record(text, start=position, end=position + len(text)))
+        position += len(text) + 1
+    fields: dict[str, Any] = {
+        "title": None,
+        "media_type": "text/plain",
+        "text": "\n".join(texts),
+        "pages": None,
+        "pages_read": None,
+        "page_spans": [],
+        "warnings": [],
+        "content_key": f"content {next(_numbers)}",
+        "chunks": chunks,
+    }
+    return DocumentRecord(**fields | overrides)
+
+
+def publish_text(
+    database: Database,
+    blobs: BlobStore,
+    store: VectorStore,
+    *texts: str,
+    entry: Mapping[str, Any] | None = None,
+    file: File | None = None,
+    **overrides: Any,
+) -> int:
+    """Take a file through upload, job and publication; return the document's id. The queue has to be empty.
+
+    `entry` are fields of NewVectorStoreFile, `overrides` those of DocumentRecord.
+    """
+    file = file or a_file(database, blobs, "\n".join(texts or ("Some words.",)).encode())
+    queued = an_entry(database, store, file, **(entry or {}))
+    job = a_claim(database)
+    assert job.id == queued.id, "another job was waiting"
+    return documents.publish(database, job, a_document_record(*texts, **overrides))
+
+
+def an_indexed_document(document_id: int = 1, *texts: str, **overrides: Any) -> IndexedDocument:
+    """Build a document for an index: chunk ids are 100 times the document's, counted from 0."""
+    texts = texts or ("Some words.",)
+    chunk_ids = np.arange(len(texts), dtype=np.int64) + 100 * document_id
+    fields: dict[str, Any] = {
+        "document_id": document_id,
+        "vector_store_id": "vs_1",
+        "attributes": {},
+        "chunk_ids": chunk_ids,
+        "texts": list(texts),
+        "vectors": vectors_for(*texts),
+        "window_chunk_ids": chunk_ids,
+    }
+    return IndexedDocument(**fields | overrides)
+
+
+def a_publication(seq: int, document_id: int, *texts: str, **overrides: Any) -> DocumentChange:
+    document = an_indexed_document(document_id, *texts, **overrides)
+    return DocumentChange(seq=seq, document_id=document_id, document=document)
+
+
+def a_removal(seq: int, document_id: int) -> DocumentChange:
+    return DocumentChange(seq=seq, document_id=document_id, document=None)
+
+
+def a_scope(*store_ids: str, **overrides: Any) -> Scope:
+    return Scope(**{"vector_store_ids": frozenset(store_ids or ("vs_1",))} | overrides)
+
+
+def a_stored_chunk(text: str = "Some words.", **overrides: Any) -> StoredChunk:
+    fields: dict[str, Any] = {
+        "chunk_id": next(_numbers),
+        "document_id": 1,
+        "vector_store_id": "vs_1",
+        "file_id": "file-1",
+        "filename": "a.txt",
+        "title": None,
+        "attributes": {},
+        "ordinal": 0,
+        "start": 0,
+        "text": text,
+        "context": "",
+        "page": None,
+        "box": None,
+        "page_spans": [],
+    } | overrides
+    return StoredChunk(**{"end": fields["start"] + len(text)} | fields)
+
+
+def a_passage(text: str = "Some words.", *, score: float = 1.0, **overrides: Any) -> Passage:
+    """Build a passage; `overrides` are fields of its chunk."""
+    return Passage(chunk=a_stored_chunk(text, **overrides), score=score, dense=score, lexical=None)
+
+
+def sources_of(passages: Sequence[Passage]) -> list[Source]:
+    return [Source(number=number, passage=passage) for number, passage in enumerate(passages, start=1)]

@@ -1,0 +1,151 @@
+"""The catalog on a real PostgreSQL: the catalog's own tests, with this module's `database` instead of SQLite's.
+
+What is imported here from the unit tests runs here a second time.
+"""
+
+import os
+import pwd
+import shutil
+import socket
+import subprocess
+import tempfile
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from sqlalchemy import text
+
+from catalog import documents, feed
+from catalog.blobs import BlobStore
+from catalog.database import Database
+from catalog.errors import ServiceUnavailable
+from catalog.models import Base, Document
+from tests.builders import a_claim, a_document_record, a_file, a_store, an_entry, publish_text
+from tests.unit.catalog.test_documents import *  # noqa: F403
+from tests.unit.catalog.test_feed import *  # noqa: F403
+from tests.unit.catalog.test_files import *  # noqa: F403
+from tests.unit.catalog.test_jobs import *  # noqa: F403
+from tests.unit.catalog.test_migrations import *  # noqa: F403
+from tests.unit.catalog.test_paging import *  # noqa: F403
+from tests.unit.catalog.test_stores import *  # noqa: F403
+from tests.unit.catalog.test_transactions import *  # noqa: F403
+
+# Debian keeps the server's programs out of the PATH.
+_FOLDERS = [Path(found).parent for found in [shutil.which("initdb")] if found]
+_FOLDERS += sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)
+BIN = next((folder for folder in _FOLDERS if (folder / "initdb").exists()), None)
+
+pytestmark = pytest.mark.skipif(BIN is None, reason="no PostgreSQL server here: apt-get install postgresql")
+
+
+def _as_server(command: list[str]) -> list[str]:
+    """PostgreSQL refuses to run as root: there the Debian package's own user runs it."""
+    return ["runuser", "-u", "postgres", "--", *command] if os.geteuid() == 0 else command
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[str]:
+    """Yield the URL of an empty PostgreSQL that is made for these tests and thrown away after them."""
+    assert BIN is not None
+    # Not pytest's folder: the server's user may not enter it.
+    folder = Path(tempfile.mkdtemp(prefix="footnote-postgresql-"))
+    if os.geteuid() == 0:
+        account = pwd.getpwnam("postgres")
+        os.chown(folder, account.pw_uid, account.pw_gid)
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+    data, control = str(folder / "data"), str(BIN / "pg_ctl")
+    options = f"-p {port} -c listen_addresses=127.0.0.1 -c unix_socket_directories={folder} -c fsync=off"
+    try:
+        _run([str(BIN / "initdb"), "-D", data, "-U", "footnote", "--auth=trust", "-E", "UTF8", "--no-sync"])
+        _run([control, "-D", data, "-l", str(folder / "log"), "-w", "-o", options, "start"])
+        yield f"postgresql+psycopg://footnote@127.0.0.1:{port}/postgres"
+    finally:
+        subprocess.run(_as_server([control, "-D", data, "-m", "immediate", "stop"]), check=False, capture_output=True)
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _run(command: list[str]) -> None:
+    done = subprocess.run(_as_server(command), check=False, capture_output=True, text=True, cwd="/", timeout=60)
+    assert done.returncode == 0, done.stderr + done.stdout
+
+
+@pytest.fixture(scope="module")
+def migrated(server: str) -> Iterator[Database]:
+    database = Database(server)
+    database.migrate()
+    yield database
+    database.close()
+
+
+@pytest.fixture
+def database(migrated: Database) -> Database:
+    """Return the catalog with the newest schema, without a row."""
+    tables = ", ".join(table.name for table in Base.metadata.sorted_tables)
+    with migrated.write() as session:
+        session.execute(text(f"TRUNCATE {tables} RESTART IDENTITY CASCADE"))
+    return migrated
+
+
+def test_changes_become_visible_in_the_order_of_their_numbers(database: Database, blobs: BlobStore) -> None:
+    """A publication that commits late has the higher number, so that no follower of the feed passes it by."""
+    store = a_store(database)
+    jobs = []
+    for content in (b"1", b"22"):
+        an_entry(database, store, a_file(database, blobs, content))
+        jobs.append(a_claim(database))
+    second_done = threading.Event()
+
+    def publish_second() -> None:
+        documents.publish(database, jobs[1], a_document_record("two"))
+        second_done.set()
+
+    thread = threading.Thread(target=publish_second)
+    with database.write() as session:
+        feed.record(database, session, [10**6])
+        thread.start()
+        # It waits for this transaction, which holds the lock of the sequence.
+        assert not second_done.wait(0.3)
+    thread.join()
+    with database.read() as session:
+        found = feed.changes_after(session, 0, limit=10)
+    assert [10**6, 1] == [change.document_id for change in found]
+
+
+def test_claims_pass_over_rows_that_another_worker_is_claiming(database: Database, blobs: BlobStore) -> None:
+    """A claim does not wait for one whose transaction is still open."""
+    store = a_store(database)
+    ids = [an_entry(database, store, a_file(database, blobs, content)).id for content in (b"1", b"22")]
+    with database.write() as session:
+        first = jobs.claim(session, "one")  # noqa: F405
+        second = a_claim(database, "two")
+    assert first is not None
+    assert ids == [first.id, second.id]
+
+
+def test_a_deletion_and_an_upload_of_the_same_bytes_exclude_each_other(database: Database, blobs: BlobStore) -> None:
+    """Bytes are locked by their hash from the rename to the commit."""
+    with database.write() as session:
+        database.lock(session, "some hash")
+        with pytest.raises(ServiceUnavailable), database.write() as other:
+            other.execute(text("SET LOCAL lock_timeout = '100ms'"))
+            database.lock(other, "some hash")
+
+
+def test_a_removal_while_a_document_is_read_leaves_the_reader_its_state(database: Database, blobs: BlobStore) -> None:
+    """All statements of a reading transaction see the same catalog."""
+    document_id = publish_text(database, blobs, a_store(database), "words")
+    with database.read() as reader:
+        assert reader.get(Document, document_id) is not None
+        with database.write() as session:
+            documents.remove(database, session, Document.id == document_id)
+        assert "words" == documents.text_range(reader, document_id, 0, 5)
+
+
+def test_a_server_that_is_gone_is_an_outage(server: str) -> None:
+    """Nothing answers at the address: the error is retryable and names the catalog."""
+    database = Database(server.replace("127.0.0.1:", "127.0.0.1:1"))
+    with pytest.raises(ServiceUnavailable, match="catalog database does not answer"), database.read() as session:
+        session.execute(text("SELECT 1"))
+    database.close()

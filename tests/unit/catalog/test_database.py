@@ -1,0 +1,76 @@
+"""SQLite as a catalog: modes, locks and addresses."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import event, text
+
+from catalog.database import Database
+from catalog.errors import ConfigurationError, ServiceUnavailable
+from tests.builders import a_store
+
+
+def impatient(url: Any) -> Database:
+    """Open a database whose writers wait 50 ms for each other instead of half a minute."""
+    database = Database(url)
+    event.listen(database.engine, "connect", lambda connection, _: connection.execute("PRAGMA busy_timeout = 50"))
+    return database
+
+
+def test_a_commit_outlives_a_power_cut(database: Database) -> None:
+    """The journal is a WAL that is synced at every commit, and foreign keys are checked."""
+    with database.read() as session:
+        found = [
+            session.execute(text(f"PRAGMA {name}")).scalar_one()
+            for name in ("journal_mode", "synchronous", "foreign_keys")
+        ]
+    assert ["wal", 2, 1] == found
+
+
+def test_a_busy_database_is_an_outage(database: Database) -> None:
+    """A writer that waited in vain raises a retryable error instead of the driver's."""
+    other = impatient(database.url)
+    with database.write() as writer:
+        writer.execute(text("DELETE FROM files"))
+        with pytest.raises(ServiceUnavailable, match="locked") as caught, other.write() as late:
+            late.execute(text("DELETE FROM files"))
+    assert caught.value.retryable
+    other.close()
+
+
+def test_readers_do_not_wait_for_a_writer(database: Database) -> None:
+    """An open write transaction blocks no reader."""
+    other = impatient(database.url)
+    with database.write() as writer, other.read() as reader:
+        writer.execute(text("DELETE FROM files"))
+        assert 0 == reader.execute(text("SELECT count(*) FROM files")).scalar_one()
+    other.close()
+
+
+def test_the_catalog_is_kept_in_its_file(tmp_path: Path) -> None:
+    """A missing folder is made, and what was written is there when the file is opened again."""
+    url = f"sqlite:///{tmp_path / 'new' / 'folder' / 'catalog.sqlite'}"
+    first = Database(url)
+    first.migrate()
+    store = a_store(first)
+    first.close()
+    second = Database(url)
+    with second.read() as session:
+        names = list(session.execute(text("SELECT id FROM vector_stores")).scalars())
+    second.close()
+    assert [store.id] == names
+
+
+def test_a_file_that_is_no_database_is_an_outage(tmp_path: Path) -> None:
+    """Reading something else than a catalog raises an error of ours."""
+    database = Database(f"sqlite:///{tmp_path / 'catalog.sqlite'}")
+    with pytest.raises(ServiceUnavailable, match="no such table"), database.read() as session:
+        session.execute(text("SELECT * FROM files"))
+    database.close()
+
+
+def test_another_kind_of_database_is_refused() -> None:
+    """The message names what was asked for and what there is."""
+    with pytest.raises(ConfigurationError, match="'mysql'.*sqlite:///PATH or postgresql"):
+        Database("mysql://somewhere/x")

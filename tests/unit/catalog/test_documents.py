@@ -1,0 +1,236 @@
+"""Publishing shows a document whole, replaces the old one in the same instant, and writes nothing without the lease."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+from sqlalchemy import func, select
+
+from catalog import documents, feed, stores
+from catalog.blobs import BlobStore
+from catalog.database import Database
+from catalog.errors import LeaseLost
+from catalog.models import Chunk, Document, File, JobStatus, VectorStoreFile
+from tests.builders import (
+    a_chunk_record,
+    a_claim,
+    a_document_record,
+    a_file,
+    a_store,
+    an_entry,
+    publish_text,
+    vectors_for,
+)
+
+
+def texts_in(database: Database) -> list[str]:
+    with database.read() as session:
+        return list(session.scalars(select(Chunk.text).order_by(Chunk.id)))
+
+
+def test_a_published_document_is_whole(database: Database, blobs: BlobStore) -> None:
+    """Every field of document and chunks is stored as it was given, vectors to the bit."""
+    store, file = a_store(database), a_file(database, blobs)
+    entry = an_entry(database, store, file)
+    chunk = a_chunk_record("one two", page=2, box=(1.0, 2.0, 3.0, 4.0), context="Title", vectors=vectors_for("a", "b"))
+    record = a_document_record(
+        title="Title",
+        media_type="application/pdf",
+        text="one two",
+        pages=3,
+        pages_read=2,
+        page_spans=[(2, 0, 7)],
+        warnings=["Page 3 could not be read."],
+        content_key="the key",
+        chunks=[chunk],
+    )
+    document_id = documents.publish(database, a_claim(database), record)
+    with database.read() as session:
+        found = documents.find_copy(session, "the key")
+        stored = documents.of_entries(session, [entry.id])[entry.id]
+    assert found is not None
+    plain = {"chunks": [], "page_spans": [(2, 0, 7)]}
+    assert dataclasses.replace(record, **plain) == dataclasses.replace(found, **plain)
+    np.testing.assert_array_equal(chunk.vectors, found.chunks[0].vectors)
+    empty = np.empty(0)
+    assert dataclasses.replace(chunk, vectors=empty) == dataclasses.replace(found.chunks[0], vectors=empty)
+    assert (document_id, store.id, file.id, 7, 1) == (
+        stored.id,
+        stored.vector_store_id,
+        stored.file_id,
+        stored.characters,
+        stored.chunk_count,
+    )
+
+
+def test_publishing_ends_the_job(database: Database, blobs: BlobStore) -> None:
+    """The entry is completed in the same transaction, without an owner or an old error."""
+    publish_text(database, blobs, a_store(database), "words")
+    with database.read() as session:
+        entry = session.scalars(select(VectorStoreFile)).one()
+    assert (JobStatus.COMPLETED, 1.0, None, None, None) == (
+        entry.status,
+        entry.progress,
+        entry.owner,
+        entry.lease_until,
+        entry.error_message,
+    )
+
+
+def test_publishing_again_replaces_the_document_and_its_chunks(database: Database, blobs: BlobStore) -> None:
+    """A new generation of an entry leaves nothing of the old one."""
+    store = a_store(database)
+    old = publish_text(database, blobs, store, "old one", "old two")
+    with database.write() as session:
+        entry = session.scalars(select(VectorStoreFile)).one()
+        entry.status = JobStatus.IN_PROGRESS
+    new = documents.publish(database, a_claim(database), a_document_record("new"))
+    assert ["new"] == texts_in(database)
+    with database.read() as session:
+        changes = feed.changes_after(session, 0, limit=10)
+    assert [(old, False), (new, True)] == [(c.document_id, c.document is not None) for c in changes]
+
+
+def test_a_lost_lease_writes_nothing(database: Database, blobs: BlobStore) -> None:
+    """The old document, its chunks and the feed stay as they were."""
+    store = a_store(database)
+    publish_text(database, blobs, store, "old", entry={"source": "a.txt"})
+    an_entry(database, store, a_file(database, blobs, b"new"), source="a.txt")
+    stale = a_claim(database, lease_s=-1)
+    a_claim(database, "another")
+    with database.read() as session:
+        position = feed.position(session)
+    with pytest.raises(LeaseLost):
+        documents.publish(database, stale, a_document_record("new"))
+    with database.read() as session:
+        assert position == feed.position(session)
+    assert ["old"] == texts_in(database)
+
+
+def test_the_newest_version_of_a_source_replaces_the_older_ones(database: Database, blobs: BlobStore) -> None:
+    """A changed file of a folder takes the place of its old entry, document and file row."""
+    store = a_store(database)
+    publish_text(database, blobs, store, "old", entry={"source": "a.txt"})
+    publish_text(database, blobs, store, "of another source", entry={"source": "b.txt"})
+    publish_text(database, blobs, store, "new", entry={"source": "a.txt"})
+    assert ["of another source", "new"] == texts_in(database)
+    with database.read() as session:
+        assert ["b.txt", "a.txt"] == list(
+            session.scalars(select(VectorStoreFile.source).order_by(VectorStoreFile.id))
+        )
+        assert session.scalar(select(func.count()).select_from(File)) == 2
+
+
+def test_an_old_version_keeps_its_file_while_another_store_holds_it(database: Database, blobs: BlobStore) -> None:
+    """Replacing a source in one store takes nothing from another store."""
+    store, other = a_store(database), a_store(database)
+    file = a_file(database, blobs, b"old")
+    publish_text(database, blobs, store, "old", file=file, entry={"source": "a.txt"})
+    publish_text(database, blobs, other, "old", file=file)
+    publish_text(database, blobs, store, "new", entry={"source": "a.txt"})
+    assert ["old", "new"] == texts_in(database)
+    with database.read() as session:
+        assert session.get(File, file.id) is not None
+
+
+def test_a_newer_version_that_overtakes_an_older_one_ends_its_job(database: Database, blobs: BlobStore) -> None:
+    """Small files go first: the older, larger version must not come back over the newer one."""
+    store = a_store(database)
+    an_entry(database, store, a_file(database, blobs, b"old" * 100), source="a.txt")
+    older = a_claim(database)
+    publish_text(database, blobs, store, "new", entry={"source": "a.txt"})
+    with pytest.raises(LeaseLost):
+        documents.publish(database, older, a_document_record("old"))
+    assert ["new"] == texts_in(database)
+
+
+def test_entries_without_a_source_do_not_replace_each_other(database: Database, blobs: BlobStore) -> None:
+    """Two uploads are two documents, whatever they are called."""
+    store = a_store(database)
+    publish_text(database, blobs, store, "one")
+    publish_text(database, blobs, store, "two")
+    assert ["one", "two"] == texts_in(database)
+
+
+def test_find_copy_knows_only_equal_content(database: Database, blobs: BlobStore) -> None:
+    """Another content key, or a removed document, gives no copy."""
+    document_id = publish_text(database, blobs, a_store(database), "one", "two", content_key="a key")
+    with database.read() as session:
+        found = documents.find_copy(session, "a key")
+        assert documents.find_copy(session, "another key") is None
+    assert found is not None
+    assert ["one", "two"] == [chunk.text for chunk in found.chunks]
+    with database.write() as session:
+        assert documents.remove(database, session, Document.id == document_id) == 1
+    with database.read() as session:
+        assert documents.find_copy(session, "a key") is None
+
+
+def test_known_vectors_finds_what_was_embedded_before(database: Database, blobs: BlobStore) -> None:
+    """Vectors come back by embedding key, also among more keys than one statement takes."""
+    publish_text(database, blobs, a_store(database), "one", "two")
+    keys = [f"unknown {n}" for n in range(1200)]
+    with database.read() as session:
+        found = documents.known_vectors(session, ["key of one", *keys, "key of two", "key of one"])
+    assert {"key of one", "key of two"} == found.keys()
+    np.testing.assert_array_equal(vectors_for("one"), found["key of one"])
+
+
+def test_text_range_counts_characters(database: Database, blobs: BlobStore) -> None:
+    """Offsets are Python's, also behind characters outside the basic plane and combining marks."""
+    text = "𝔘𝔫𝔦𝔠𝔬𝔡𝔢 👩🏽‍🚀 cafe\u0301 数据 end"
+    document_id = publish_text(database, blobs, a_store(database), text)
+    with database.read() as session:
+        for start in range(len(text)):
+            for end in (start, start + 1, start + 3, len(text)):
+                assert text[start:end] == documents.text_range(session, document_id, start, end)
+
+
+def test_text_range_of_a_removed_document_is_none(database: Database, blobs: BlobStore) -> None:
+    """A citation into a deleted document cannot be re-read."""
+    document_id = publish_text(database, blobs, a_store(database), "words")
+    with database.write() as session:
+        documents.remove(database, session, Document.id == document_id)
+    with database.read() as session:
+        assert documents.text_range(session, document_id, 0, 5) is None
+
+
+def test_load_chunks_gives_what_a_citation_needs(database: Database, blobs: BlobStore) -> None:
+    """A chunk comes with its document, file name and attributes; a removed one is left out."""
+    store = a_store(database)
+    file = a_file(database, blobs, filename="report.txt")
+    entry = {"attributes": {"year": 2020}}
+    spans = [(1, 0, 3), (2, 4, 7)]
+    document_id = publish_text(
+        database, blobs, store, "one", "two", file=file, entry=entry, title="Report", page_spans=spans
+    )
+    with database.read() as session:
+        ids = [chunk.id for chunk in documents.chunks_of(session, document_id)]
+        found = documents.load_chunks(session, [*ids, 10**9])
+    assert set(ids) == found.keys()
+    second = found[ids[1]]
+    assert ("report.txt", "Report", {"year": 2020}, 1, 4, 7, "two", spans) == (
+        second.filename,
+        second.title,
+        second.attributes,
+        second.ordinal,
+        second.start,
+        second.end,
+        second.text,
+        second.page_spans,
+    )
+
+
+def test_numbers_of_removed_documents_are_never_used_again(database: Database, blobs: BlobStore) -> None:
+    """An index that still holds an old number cannot mistake it for a new document."""
+    store = a_store(database)
+    first = publish_text(database, blobs, store, "one")
+    with database.read() as session:
+        old_chunk = documents.chunks_of(session, first)[0].id
+        entry = session.scalars(select(VectorStoreFile)).one()
+    with database.write() as session:
+        stores.detach(database, session, session.get_one(VectorStoreFile, entry.id))
+    second = publish_text(database, blobs, store, "two")
+    assert second > first
+    with database.read() as session:
+        assert documents.chunks_of(session, second)[0].id > old_chunk

@@ -1,0 +1,64 @@
+"""Index terms: one analysis for documents and questions, in every script."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from retrieval.analysis import fold, terms
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("", []),
+        (" \n\t", []),
+        ("Hello, World!", ["hello", "world"]),
+        ("Straße STRASSE", ["strasse", "strasse"]),
+        ("Café cafe\u0301 CAFE", ["cafe", "cafe", "cafe"]),
+        ("ΑΘΉΝΑ Ёлка", ["αθηνα", "елка"]),
+        ("ﬁnal ２０２４ ½", ["final", "2024", "1", "2"]),
+        ("PX-200/4", ["px-200/4", "px", "200", "4"]),
+        ("v2.1.0", ["v2.1.0", "v2", "1", "0"]),
+        ("a_b", ["a_b", "a", "b"]),
+        ("c++ C# f", ["c++", "c#", "f"]),
+        ("don't", ["don't", "don", "t"]),
+        ("End. Next-", ["end", "next"]),
+        ("user@example.org", ["user", "example.org", "example", "org"]),
+        ("日本語", ["日本", "本語"]),
+        ("日", ["日"]),
+        ("数据ABC数据", ["数据", "abc", "数据"]),
+        ("カタカナ", ["カタ", "タカ", "カナ"]),
+        ("ภาษา", ["ภา", "าษ", "ษา"]),
+        ("한국어 문서", ["한국어", "문서"]),
+        ("א ב", ["א", "ב"]),
+    ],
+)
+def test_text_becomes_terms(text: str, expected: list[str]) -> None:
+    """Folded words, part numbers whole and in parts, bigrams where a script has no blanks."""
+    assert expected == terms(text)
+
+
+@given(st.text())
+def test_folding_twice_equals_folding_once(text: str) -> None:
+    """A folded text is in its final form."""
+    assert fold(text) == fold(fold(text))
+
+
+@given(st.text())
+def test_terms_are_made_of_folded_text(text: str) -> None:
+    """Folding before changes nothing, and no term is empty or holds a blank."""
+    found = terms(text)
+    assert found == terms(fold(text))
+    assert all(term and not any(c.isspace() for c in term) for term in found)
+
+
+@given(st.text(alphabet=st.characters(categories=["Lu", "Ll"], max_codepoint=0x24F), min_size=1))
+def test_case_does_not_count(text: str) -> None:
+    """Whoever writes in capitals finds the same."""
+    assert terms(text.lower().upper()) == terms(text.lower().upper().lower())
+
+
+@given(st.lists(st.text(min_size=1), min_size=1))
+def test_lines_are_analysed_apart(lines: list[str]) -> None:
+    """No term reaches over a line end."""
+    assert [term for line in lines for term in terms(line)] == terms("\n".join(lines))
