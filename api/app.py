@@ -9,17 +9,14 @@ from fastapi_offline import FastAPIOffline
 from starlette.concurrency import run_in_threadpool
 
 from api.errors import add_error_handlers
-from api.middleware import BodyLimit, LoopbackGuard, RequestId
+from api.middleware import BodyLimit, RequestId
 from api.routes import files, models, pages, responses, vector_store_files, vector_stores
 from api.settings import Settings
 from api.wiring import Services, open_services
 
 
-def create_app(settings: Settings, *, services: Services | None = None, guards_loopback: bool = True) -> FastAPI:
-    """Return the application. Without `services` it opens its own when it starts and closes them when it ends.
-
-    `guards_loopback`: refuse what does not come from this machine; for a server without keys.
-    """
+def create_app(settings: Settings, *, services: Services | None = None) -> FastAPI:
+    """Return the application. Without `services` it opens its own when it starts and closes them when it ends."""
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -38,7 +35,5 @@ def create_app(settings: Settings, *, services: Services | None = None, guards_l
         app.include_router(module.router)
     add_error_handlers(app)
     app.add_middleware(BodyLimit, max_file_bytes=settings.max_file_bytes, max_json_bytes=settings.max_json_bytes)
-    if guards_loopback:
-        app.add_middleware(LoopbackGuard)
     app.add_middleware(RequestId)
     return app

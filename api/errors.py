@@ -18,13 +18,14 @@ _STATUS: Final[Mapping[type[errors.FootnoteError], int]] = {
     errors.InvalidRequest: 400,
     errors.DocumentRejected: 400,
     errors.Unauthorized: 401,
+    errors.Forbidden: 403,
     errors.NotFound: 404,
     errors.Conflict: 409,
     errors.IndexIncompatible: 409,
     errors.ServiceUnavailable: 503,
     errors.FootnoteError: 500,
 }
-_TYPE: Final = {401: "authentication_error", 404: "not_found_error", 429: "rate_limit_error"}
+_TYPE: Final = {401: "authentication_error", 403: "permission_error", 404: "not_found_error", 429: "rate_limit_error"}
 
 
 def error_body(message: str, *, status: int, code: str | None = None, param: str | None = None) -> dict[str, Any]:

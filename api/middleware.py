@@ -1,14 +1,13 @@
-"""What holds for every request: an id, a size limit, and who may speak to a server without keys."""
+"""What holds for every request: an id and a size limit."""
 
 import secrets
 import time
 from typing import Final
 
-from fastapi.responses import JSONResponse
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from api.errors import error_body, error_response
+from api.errors import error_response
 from catalog.errors import RequestTooLarge
 
 # A multipart body is a little longer than the file in it.
@@ -85,36 +84,6 @@ class BodyLimit:
         await self._app(scope, receive_within_limit, send_unless_refused)
         if is_refused:
             await error_response(too_large)(scope, receive, send)
-
-
-class LoopbackGuard:
-    """Without keys only programs of this machine may ask, and no web page of another site through a browser of it.
-
-    The Host header must name loopback (a page of another site that points its own name at 127.0.0.1 does not), and an
-    Origin, when there is one, must be this server.
-    """
-
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http":
-            headers = Headers(scope=scope)
-            host = headers.get("host", "")
-            origin = headers.get("origin")
-            is_local = _host_name(host) in {"127.0.0.1", "localhost", "[::1]"}
-            if not is_local or (origin is not None and origin.split("://")[-1] != host):
-                message = (
-                    f"This server has no API keys and answers programs on its own machine alone (Host {host!r}, "
-                    f"Origin {origin!r}). Make a key with `footnote keys create`."
-                )
-                await JSONResponse(error_body(message, status=403, code="forbidden"), 403)(scope, receive, send)
-                return
-        await self._app(scope, receive, send)
-
-
-def _host_name(host: str) -> str:
-    return host if host.endswith("]") else host.rsplit(":", 1)[0]
 
 
 async def _drain(receive: Receive) -> None:

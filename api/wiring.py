@@ -68,8 +68,8 @@ def open_services(settings: Settings) -> Iterator[Services]:
     """Open everything that searches and answers, with the index caught up."""
     with open_catalog(settings) as catalog:
         embedder = make_embedder(settings)
-        index = _make_index(settings, embedder.identity.dimension)
-        replica = Replica(catalog.database, index)
+        index = _make_index(settings, catalog.database, embedder.identity.dimension)
+        replica = Replica(catalog.database, index, identity=embedder.identity.key)
         replica.catch_up()
         searcher = Searcher(catalog.database, replica, embedder)
         generator = open_generator(settings.generator, embedder=embedder, min_evidence=settings.min_evidence)
@@ -121,11 +121,13 @@ def workers_folder(settings: Settings) -> Path:
     return settings.home / "workers"
 
 
-def _make_index(settings: Settings, dimension: int) -> PassageIndex:
+def _make_index(settings: Settings, database: Database, dimension: int) -> PassageIndex:
     match settings.index:
         case "faiss":
+            from retrieval.consistency import rebuild_if_foreign
             from retrieval.indexes.faiss import FaissIndex
 
+            rebuild_if_foreign(database, lexical_path(settings))
             return FaissIndex(dimension=dimension, lexical=lexical_path(settings))
         case "memory":
             from retrieval.indexes.memory import MemoryIndex

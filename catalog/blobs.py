@@ -41,7 +41,8 @@ class BlobStore:
         self._staging = staging
         staging.mkdir(parents=True, exist_ok=True)
         with _translated():
-            self._fs, root = fsspec.core.url_to_fs(url)
+            # Other processes add and delete blobs: a remembered listing would be wrong.
+            self._fs, root = fsspec.core.url_to_fs(url, use_listings_cache=False)
         self._root = str(root).rstrip("/")
         self._is_local = "file" in _protocols(self._fs)
         if self._is_local:

@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session, undefer
 from catalog import feed
 from catalog.database import Database
 from catalog.errors import LeaseLost
+from catalog.ids import new_document_number
 from catalog.jobs import Job
 from catalog.models import Chunk, Document, File, JobStatus, VectorStoreFile
 
@@ -103,6 +104,7 @@ def _complete(session: Session, job: Job) -> None:
 
 def _insert(session: Session, job: Job, record: DocumentRecord) -> int:
     document = Document(
+        id=new_document_number(),
         vector_store_file_id=job.id,
         vector_store_id=job.vector_store_id,
         file_id=job.file_id,

@@ -6,6 +6,7 @@ FootnoteError
 │   └── UnsupportedParameter
 ├── NotFound                  no such object, or not the caller's
 ├── Unauthorized              missing or wrong API key
+├── Forbidden                 a caller that this server does not answer
 ├── Conflict                  the object's state does not allow it
 ├── DocumentRejected          a file that cannot become a document
 │   ├── InvalidFile           damaged, encrypted, empty or without text
@@ -60,6 +61,12 @@ class Unauthorized(FootnoteError):
     """The API key is missing or not valid."""
 
     code = "invalid_api_key"
+
+
+class Forbidden(FootnoteError):
+    """This server does not answer this caller."""
+
+    code = "forbidden"
 
 
 class Conflict(FootnoteError):

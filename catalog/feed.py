@@ -10,7 +10,7 @@ from sqlalchemy import delete, func, select
 from sqlalchemy.orm import Session, undefer
 
 from catalog.database import Database
-from catalog.models import Change, Chunk, Document, VectorStoreFile
+from catalog.models import Change, Chunk, Document, VectorStore, VectorStoreFile
 
 _SEQUENCE_LOCK: Final = "footnote.changes"
 
@@ -61,20 +61,24 @@ def position(session: Session) -> int:
     return session.scalar(select(func.max(Change.seq))) or 0
 
 
-def changes_after(session: Session, seq: int, *, limit: int) -> list[DocumentChange]:
-    """Return the next changes after `seq`, oldest first, at most `limit`, with the documents as they are now."""
+def changes_after(session: Session, seq: int, *, limit: int, identity: str) -> list[DocumentChange]:
+    """Return the next changes after `seq`, oldest first, at most `limit`, with the documents as they are now.
+
+    `identity`: key of the embedding model; a document of a store with another one counts as gone.
+    """
     rows = session.execute(
         select(Change.seq, Change.document_id).where(Change.seq > seq).order_by(Change.seq).limit(limit)
     ).all()
-    documents = _load(session, [document_id for _, document_id in rows]) if rows else {}
+    documents = _load(session, [document_id for _, document_id in rows], identity) if rows else {}
     return [DocumentChange(seq=s, document_id=d, document=documents.get(d)) for s, d in rows]
 
 
-def _load(session: Session, document_ids: Sequence[int]) -> dict[int, IndexedDocument]:
+def _load(session: Session, document_ids: Sequence[int], identity: str) -> dict[int, IndexedDocument]:
     heads = session.execute(
         select(Document.id, Document.vector_store_id, VectorStoreFile.attributes)
         .join(VectorStoreFile, VectorStoreFile.id == Document.vector_store_file_id)
-        .where(Document.id.in_(document_ids))
+        .join(VectorStore, VectorStore.id == Document.vector_store_id)
+        .where(Document.id.in_(document_ids), VectorStore.embedding_identity == identity)
     ).all()
     chunks: dict[int, list[Chunk]] = {document_id: [] for document_id, _, _ in heads}
     query = select(Chunk).where(Chunk.document_id.in_(chunks)).order_by(Chunk.id).options(undefer(Chunk.vectors))
@@ -103,6 +107,11 @@ def _indexed(document_id: int, store_id: str, attributes: Mapping[str, Any], chu
 def vectors_of(chunk: Chunk) -> NDArray[np.float16]:
     """Return a chunk's vectors, float16, shape (windows, dimension)."""
     return np.frombuffer(chunk.vectors, dtype=np.float16).reshape(chunk.windows, -1)
+
+
+def document_ids(session: Session) -> set[int]:
+    """Return every document that was ever published, whether it is still there or not."""
+    return set(session.scalars(select(Change.document_id)))
 
 
 def pending_ids(session: Session, seq: int) -> set[int]:

@@ -19,6 +19,11 @@ def new_id(prefix: str) -> str:
     return prefix + secrets.token_hex(_RANDOM_BYTES)
 
 
+def new_document_number() -> int:
+    """Return a fresh number for a document: 53 random bits, which JSON and JavaScript hold exactly."""
+    return secrets.randbits(53)
+
+
 def chunk_id(number: int) -> str:
     """Return the public name of the chunk with this catalog number."""
     return f"chunk_{number}"

@@ -21,6 +21,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 _Number = BigInteger().with_variant(Integer, "sqlite")
 
 DEFAULT_PROJECT = "proj_default"
+SECONDS_PER_DAY = 86_400
 
 
 class Base(DeclarativeBase):
@@ -78,6 +79,14 @@ class VectorStore(Base):
     # EmbeddingIdentity.key of the model that made every vector of the store.
     embedding_identity: Mapped[str]
 
+    @property
+    def expires_at(self) -> float | None:
+        """When the store ends if nobody uses it until then."""
+        return self.last_active_at + self.expires_after_days * SECONDS_PER_DAY if self.expires_after_days else None
+
+    def is_expired(self, now: float) -> bool:
+        return self.expires_at is not None and self.expires_at <= now
+
 
 class VectorStoreFile(Base):
     """A file in a store, and the job that puts it there."""
@@ -122,9 +131,9 @@ class Document(Base):
     """One published generation of a vector-store file. Immutable: a new parse is a new row."""
 
     __tablename__ = "documents"
-    __table_args__ = {"sqlite_autoincrement": True}  # noqa: RUF012
 
-    id: Mapped[int] = mapped_column(_Number, primary_key=True)
+    # Random (catalog.ids): never used again, not even by a catalog that was restored from a backup.
+    id: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
     vector_store_file_id: Mapped[int] = mapped_column(
         ForeignKey("vector_store_files.id", ondelete="CASCADE"), unique=True
     )

@@ -3,17 +3,20 @@
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
-from sqlalchemy import func, select
+from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
 from catalog import documents, feed, files
 from catalog.database import Database
-from catalog.errors import Conflict, NotFound
+from catalog.errors import Conflict, IndexIncompatible, InvalidRequest, NotFound
 from catalog.ids import VECTOR_STORE, new_id
 from catalog.models import Document, File, JobStatus, VectorStore, VectorStoreFile
 from catalog.paging import Page, PageRequest, fetch_page
+
+# `last_active_at` of a searched store is written at most this often: else every search would be a write.
+_LAST_ACTIVE_RESOLUTION_S: Final = 3600.0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -66,7 +69,10 @@ def find_by_name(session: Session, project_id: str, name: str) -> VectorStore | 
 
 
 def ids_of_project(session: Session, project_id: str) -> list[str]:
-    return list(session.scalars(select(VectorStore.id).where(VectorStore.project_id == project_id)))
+    """Return the stores of a project that have not expired."""
+    now = time.time()
+    stores = session.scalars(select(VectorStore).where(VectorStore.project_id == project_id))
+    return [store.id for store in stores if not store.is_expired(now)]
 
 
 def list_page(session: Session, project_id: str, request: PageRequest) -> Page[VectorStore]:
@@ -177,6 +183,38 @@ def sources(session: Session, store: VectorStore) -> dict[str, tuple[VectorStore
         .order_by(VectorStoreFile.id)
     )
     return {str(entry.source): (entry, file) for entry, file in rows}
+
+
+def check_usable(session: Session, store_ids: Iterable[str], identity: str) -> None:
+    """Check that these stores can be searched and added to.
+
+    `identity`: key of the embedding model in use. Raises IndexIncompatible for a store with vectors of another one,
+    InvalidRequest for an expired store.
+    """
+    now = time.time()
+    for store in session.scalars(select(VectorStore).where(VectorStore.id.in_(list(store_ids)))):
+        if store.embedding_identity != identity:
+            raise IndexIncompatible(
+                f"Vector store {store.id!r} ({store.name}) was embedded with {store.embedding_identity}, and this "
+                f"server embeds with {identity}: set embedding_model back, or make a new store from its files."
+            )
+        if store.is_expired(now):
+            raise InvalidRequest(f"Vector store {store.id!r} ({store.name}) has expired.", param="vector_store_ids")
+
+
+def note_use(database: Database, store_ids: Iterable[str]) -> None:
+    """Put off the expiry of stores that were just searched; written at most once an hour for each."""
+    now = time.time()
+    of_interest = (
+        VectorStore.id.in_(list(store_ids)),
+        VectorStore.expires_after_days.is_not(None),
+        VectorStore.last_active_at < now - _LAST_ACTIVE_RESOLUTION_S,
+    )
+    with database.read() as session:
+        stale = list(session.scalars(select(VectorStore.id).where(*of_interest)))
+    if stale:
+        with database.write() as session:
+            session.execute(update(VectorStore).where(VectorStore.id.in_(stale)).values(last_active_at=now))
 
 
 def failures(session: Session, store: VectorStore) -> list[tuple[str, str]]:

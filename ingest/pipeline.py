@@ -10,7 +10,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from catalog import documents
+from catalog import documents, stores
 from catalog.blobs import BlobStore
 from catalog.database import Database
 from catalog.documents import ChunkRecord, DocumentRecord
@@ -51,6 +51,7 @@ class Pipeline:
             file = session.get(File, job.file_id)
             if file is None:
                 raise LeaseLost(f"File {job.file_id!r} was deleted.")
+            stores.check_usable(session, [job.vector_store_id], self.embedder.identity.key)
             key = self.content_key(file, job)
             if copy := documents.find_copy(session, key):
                 return copy

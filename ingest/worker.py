@@ -13,7 +13,7 @@ from typing import Final
 
 from filelock import FileLock, Timeout
 
-from catalog import documents, files, jobs
+from catalog import documents, expiry, files, jobs
 from catalog.blobs import BlobStore
 from catalog.database import Database
 from catalog.errors import FootnoteError, LeaseLost, ServiceUnavailable
@@ -25,8 +25,8 @@ log = logging.getLogger(__name__)
 
 # How often an idle worker looks for work. One indexed query: 0.2 ms.
 POLL_INTERVAL_S: Final = 0.25
-# How often an idle worker looks for blobs that no file needs.
-_SWEEP_INTERVAL_S: Final = 3600.0
+# How often an idle worker looks for what has expired, and for blobs that no file needs.
+_SWEEP_INTERVAL_S: Final = 600.0
 # Rest after the database or blob store did not answer.
 _OUTAGE_PAUSE_S: Final = 2.0
 
@@ -61,6 +61,7 @@ class Worker:
                 if self.run_one(stop):
                     continue
                 if time.monotonic() >= next_sweep:
+                    expiry.remove_expired(self._database, self._blobs)
                     files.sweep(self._database, self._blobs)
                     next_sweep = time.monotonic() + _SWEEP_INTERVAL_S
                 stop.wait(POLL_INTERVAL_S)

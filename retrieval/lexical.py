@@ -93,6 +93,15 @@ class LexicalIndex:
             rows = connection.execute(f"{sql} ORDER BY score DESC, rowid LIMIT ?", (*values, limit)).fetchall()
         return [Hit(chunk_id=chunk_id, score=score) for chunk_id, score in rows]
 
+    def clear(self) -> None:
+        """Remove everything and begin again at position 0."""
+        with self._connection() as connection:
+            connection.execute("BEGIN IMMEDIATE")
+            for table in ("postings", "passages"):
+                connection.execute(f"DELETE FROM {table}")
+            connection.execute("UPDATE state SET position = 0")
+            connection.execute("COMMIT")
+
     def document_ids(self) -> set[int]:
         """Return the documents that have passages here."""
         with self._connection() as connection:

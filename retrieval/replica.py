@@ -18,8 +18,10 @@ class Replica:
     whichever process made it. With nothing new it costs one look-up of the feed's last number.
     """
 
-    def __init__(self, database: Database, index: PassageIndex) -> None:
+    def __init__(self, database: Database, index: PassageIndex, *, identity: str) -> None:
+        """`identity`: key of the embedding model; documents of stores with another one are not indexed."""
         self._database = database
+        self._identity = identity
         self._lock = threading.Lock()
         self._seen = -1
         self.index = index
@@ -33,7 +35,7 @@ class Replica:
         with self._lock:
             while (position := self.index.position) < newest:
                 with self._database.read() as session:
-                    changes = feed.changes_after(session, position, limit=_BATCH_DOCUMENTS)
+                    changes = feed.changes_after(session, position, limit=_BATCH_DOCUMENTS, identity=self._identity)
                 if not changes:
                     break
                 self.index.apply(changes)

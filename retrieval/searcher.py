@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Literal
 
-from catalog import documents
+from catalog import documents, stores
 from catalog.database import Database
 from catalog.documents import StoredChunk
 from retrieval.embedders.base import Embedder
@@ -67,7 +67,8 @@ class SearchResult:
 class Searcher:
     """Embeds the query, gathers dense and lexical candidates, fuses them, and loads the best passages.
 
-    A search sees everything that was committed before it began. An error is raised, never an empty list.
+    A search sees everything that was committed before it began. An error is raised, never an empty list: also
+    IndexIncompatible, when a store in scope was embedded with another model, and InvalidRequest for an expired one.
     """
 
     def __init__(self, database: Database, replica: Replica, embedder: Embedder) -> None:
@@ -78,6 +79,8 @@ class Searcher:
     def search(self, request: SearchRequest) -> SearchResult:
         clock = _Stopwatch()
         version = self._replica.catch_up()
+        with self._database.read() as session:
+            stores.check_usable(session, request.scope.vector_store_ids, self._embedder.identity.key)
         clock.lap("catch_up")
         vectors = self._embedder.embed_queries(request.queries)
         clock.lap("embed")
@@ -89,6 +92,7 @@ class Searcher:
         ranked = sorted(best.values(), key=lambda hit: (-hit.score, hit.chunk_id))
         clock.lap("candidates")
         passages = self._load([hit for hit in ranked if hit.score >= request.ranking.score_threshold], request.limit)
+        stores.note_use(self._database, request.scope.vector_store_ids)
         clock.lap("load")
         return SearchResult(passages=passages, index_version=version, seconds=clock.seconds)
 

@@ -51,15 +51,13 @@ def api(die_with_parent: _DieWithParent = False) -> None:
     import uvicorn
 
     from api.app import create_app
-    from api.settings import is_loopback
 
     settings = load_settings()
     configure_logging(settings)
     if die_with_parent:
         _end_with_parent()
-    application = create_app(settings, guards_loopback=is_loopback(settings.host))
     uvicorn.run(
-        application,
+        create_app(settings),
         host=settings.host,
         port=settings.port,
         log_config=None,

@@ -1,6 +1,7 @@
 """The command tree, and what its commands share."""
 
 import logging
+import sys
 
 import typer
 from rich.console import Console
@@ -15,13 +16,14 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
-console = Console(highlight=False)
+# Tables are not squeezed into 80 columns when another program reads them.
+console = Console(highlight=False, width=None if sys.stdout.isatty() else 240)
 
 
 def configure_logging(settings: Settings) -> None:
     logging.basicConfig(
         level=settings.log_level.upper(), format="%(asctime)s %(levelname)s %(processName)s %(name)s: %(message)s"
     )
-    # Alembic and httpx tell of every step at level INFO.
-    for name in ("alembic", "httpx"):
+    # They tell of every step at level INFO; FAISS of each processor variant that its wheel does not hold.
+    for name in ("alembic", "httpx", "faiss.loader"):
         logging.getLogger(name).setLevel(logging.WARNING)

@@ -17,7 +17,9 @@ Key = Annotated[str, Field(max_length=_MAX_KEY_CHARS)]
 Metadata = Annotated[dict[Key, Annotated[str, Field(max_length=512)]], Field(max_length=_MAX_PAIRS)]
 # JSON has no word for infinity and NaN, although Python reads both.
 Number = Annotated[float, Field(allow_inf_nan=False)]
-Attributes = Annotated[dict[Key, Annotated[str, Field(max_length=512)] | bool | Number], Field(max_length=_MAX_PAIRS)]
+Attributes = Annotated[
+    dict[Key, Annotated[str, Field(max_length=512)] | bool | int | Number], Field(max_length=_MAX_PAIRS)
+]
 
 
 class WireModel(BaseModel):

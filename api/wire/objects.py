@@ -1,5 +1,6 @@
 """Rows as OpenAI's objects. Keys beyond OpenAI's are Footnote's extra fields."""
 
+import time
 from typing import Any
 
 from catalog.documents import StoredChunk
@@ -7,8 +8,6 @@ from catalog.ids import chunk_id
 from catalog.models import Document, File, JobStatus, VectorStore, VectorStoreFile
 from ingest.chunking import AUTO_MAX_TOKENS
 from retrieval.searcher import Passage
-
-_SECONDS_PER_DAY = 86_400
 
 
 def file_object(file: File) -> dict[str, Any]:
@@ -35,13 +34,19 @@ def vector_store_object(store: VectorStore, counts: dict[str, int], usage_bytes:
         "description": store.description,
         "usage_bytes": usage_bytes,
         "file_counts": counts,
-        "status": "in_progress" if counts["in_progress"] else "completed",
+        "status": _store_status(store, counts),
         "expires_after": {"anchor": "last_active_at", "days": days} if days else None,
-        "expires_at": int(store.last_active_at) + days * _SECONDS_PER_DAY if days else None,
+        "expires_at": int(store.expires_at) if store.expires_at else None,
         "last_active_at": int(store.last_active_at),
         "metadata": store.metadata_,
         "embedding_model": store.embedding_identity,
     }
+
+
+def _store_status(store: VectorStore, counts: dict[str, int]) -> str:
+    if store.is_expired(time.time()):
+        return "expired"
+    return "in_progress" if counts["in_progress"] else "completed"
 
 
 def vector_store_file_object(entry: VectorStoreFile, filename: str, document: Document | None) -> dict[str, Any]:

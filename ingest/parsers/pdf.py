@@ -13,8 +13,10 @@ from catalog.errors import InvalidFile
 from ingest.documents import Category, DocumentBuilder, ParsedDocument
 from ingest.parsers.pdf_columns import in_reading_order
 from ingest.parsers.pdf_grid import place_tables
-from ingest.parsers.pdf_layout import Block, drop_running_heads, group_lines, measure_style, rounded
+from ingest.parsers.pdf_heads import drop_running_heads
+from ingest.parsers.pdf_layout import Block, group_lines, measure_style, rounded
 from ingest.parsers.pdf_lines import Line, Page, read_page
+from ingest.parsers.pdf_tables import place_unruled
 from ingest.parsers.tables import markdown_table
 
 # What programs write into the title by themselves.
@@ -85,7 +87,7 @@ def _add_pages(builder: DocumentBuilder, pages: Sequence[Page]) -> str | None:
     blocks = [
         (page.number, block)
         for page in drop_running_heads(pages)
-        for block in group_lines(in_reading_order(page.lines), style)
+        for block in group_lines(place_unruled(in_reading_order(page.lines)), style)
     ]
     headings = [(number, block) for number, block in blocks if block.category is Category.HEADING]
     levels = _levels(block for _, block in headings)

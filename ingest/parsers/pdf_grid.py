@@ -18,6 +18,9 @@ _GUTTER = 12.0
 # Lines above a grid that can be its column heads, and the gap to each in sizes.
 _HEAD_LINES = 4
 _HEAD_GAP = 0.8
+# From this many lines on, with cells of at most this many characters on average, lines without rules are rows.
+_LIST_ROWS = 4
+_SHORT = 40
 _HAS_DIGIT = re.compile(r"\d")
 
 
@@ -75,7 +78,7 @@ def _heads(lines: Sequence[Line], grid: Grid) -> list[Line]:
         bottom = max(line.box[3] for line in level)
         starts = [segment.left for line in level for segment in line.segments]
         fits = all(left - _TOLERANCE <= line.box[0] and line.box[2] <= right + _TOLERANCE for line in level)
-        heads_columns = len(starts) > 1 or min(starts) >= grid.xs[1] - _TOLERANCE
+        heads_columns = len(starts) > 1 or (bool(found) and min(starts) >= grid.xs[1] - _TOLERANCE)
         if not fits or not heads_columns or top - bottom > _HEAD_GAP * level[0].size:
             break
         found += level
@@ -193,14 +196,22 @@ def _band_rows(cells: dict[tuple[int, int], list[Line]], band: int, width: int) 
     row = tuple(tuple(cells.get((band, column), ())) for column in range(width))
     heights = levels([piece for cell in row for piece in cell])
     by_level = [tuple(tuple(p for p in cell if p in level) for cell in row) for level in heights]
-    return by_level if len(heights) > 1 and _are_rows_of_numbers(by_level) else [row]
+    return by_level if len(heights) > 1 and _are_rows(by_level) else [row]
 
 
-def _are_rows_of_numbers(rows: Sequence[Row]) -> bool:
-    """Tell whether most of `rows` have a number outside the first column, and the same columns filled."""
+def _are_rows(rows: Sequence[Row]) -> bool:
+    """Tell whether each of `rows` is one: the same columns filled, with numbers, or short texts line by line."""
+    filled = sum(any(cell) for row in rows for cell in row)
+    columns = sum(any(column) for column in zip(*rows, strict=True))
     with_number = sum(
         any(_HAS_DIGIT.search(piece.text) for cell in row[1:] for piece in cell) and any(row[0]) for row in rows
     )
-    filled = sum(any(cell) for row in rows for cell in row)
-    columns = sum(any(column) for column in zip(*rows, strict=True))
-    return with_number >= 0.7 * len(rows) and filled >= 0.7 * columns * len(rows)
+    if with_number >= 0.7 * len(rows) and filled >= 0.7 * columns * len(rows):
+        return True
+    lengths = [len(piece.text) for row in rows for cell in row for piece in cell]
+    return (
+        len(rows) >= _LIST_ROWS
+        and all(row[0] for row in rows)
+        and filled >= 0.9 * columns * len(rows)
+        and sum(lengths) <= _SHORT * len(lengths)
+    )

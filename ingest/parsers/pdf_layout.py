@@ -3,11 +3,12 @@
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from statistics import median
 
 from ingest.documents import Box, Category
 from ingest.parsers.pdf_lines import Line, Page, Row
+from ingest.parsers.pdf_tables import table_runs
 
 # A line this much larger than the body text, or this much heavier, can be a heading.
 _LARGER = 1.12
@@ -18,14 +19,7 @@ _HEADING_LINES = 3
 _PARAGRAPH_GAP = 1.35
 _BULLET = re.compile(r"[•●▪■◦‣∙·○➢❖►o–-]\s")
 _ENUMERATOR = re.compile(r"\(?(?:\d{1,2}|[a-zA-Z]|[ivxIVX]{1,4})[.)]\s")
-_LABEL = re.compile(r"(?:[•●▪■◦‣∙·○➢❖►–-]|\(?[\dA-Za-z.]{1,5}[.)]?)$")
 _SENTENCE_END = (".", "!", "?", ":", ";", "。", "”", ".)")
-_NUMBER = re.compile(r"\d+|\b[ivxl]+$")
-# A table has at least this many rows with a wide gap, and between two of them at most this many lines without,
-# each at most this share of the rows' width.
-_TABLE_ROWS = 3
-_TABLE_INTERRUPTION = 5
-_LABEL_WIDTH = 0.7
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -89,7 +83,7 @@ def rounded(size: float) -> float:
 
 def group_lines(lines: Sequence[Line], style: Style) -> list[Block]:
     """Return the blocks of one page's `lines`, which are in reading order; each line is in exactly one."""
-    table = _table_lines(lines)
+    table = {index for start, end in table_runs(lines) for index in range(start, end + 1)}
     edges = _right_edges(lines)
     blocks: list[Block] = []
     open_lines: list[Line] = []
@@ -204,84 +198,3 @@ def _right_edges(lines: Iterable[Line]) -> dict[int, float]:
             continue
         edges[_column(line)] = max(edges.get(_column(line), 0.0), line.box[2])
     return edges
-
-
-def _table_lines(lines: Sequence[Line]) -> set[int]:
-    """Return the indexes of lines in tables: runs of rows with wide gaps, with the few lines between them."""
-    found: set[int] = set()
-    run: list[int] = []
-    for index, line in enumerate(lines):
-        if not _is_row(line):
-            continue
-        if run and not _is_same_table(lines[run[-1] : index + 1]):
-            found |= _table_span(run)
-            run = []
-        run.append(index)
-    return found | _table_span(run)
-
-
-def _table_span(rows: Sequence[int]) -> set[int]:
-    return set(range(rows[0], rows[-1] + 1)) if len(rows) >= _TABLE_ROWS else set()
-
-
-def _is_row(line: Line) -> bool:
-    """Tell whether a line has several cells; the number or bullet of a list item is not one."""
-    segments = line.segments
-    if segments and _LABEL.match(segments[0].text):
-        segments = segments[1:]
-    return len(segments) > 1
-
-
-def _is_same_table(lines: Sequence[Line]) -> bool:
-    """Tell whether the first and the last of `lines`, which are rows, and what is between them are of one table.
-
-    Labels may stand between rows, such as a group's name; they are narrow, and lines of a paragraph are not.
-    """
-    row, *labels, line = lines
-    distance = line.box[1] - row.box[1]
-    width = max(row.box[2], line.box[2]) - min(row.box[0], line.box[0])
-    return (
-        -row.size <= distance <= 12 * row.size
-        and len(labels) <= _TABLE_INTERRUPTION
-        and all(label.box[2] - label.box[0] <= _LABEL_WIDTH * width for label in labels)
-    )
-
-
-def drop_running_heads(pages: Sequence[Page]) -> list[Page]:
-    """Return `pages` without the lines that repeat near the top or bottom of most pages; numbers in them may differ.
-
-    They repeat at one place, or as the first or last line of pages of different length.
-    """
-    margins = [_margin_lines(page) for page in pages]
-    seen = Counter(key for lines in margins for key in {key for keys in lines.values() for key in keys})
-    # Left and right pages may have different ones.
-    often = max(3, 0.4 * len(pages))
-    return [
-        replace(
-            page,
-            lines=tuple(
-                line
-                for index, line in enumerate(page.lines)
-                if not any(seen[key] >= often for key in lines.get(index, ()))
-            ),
-        )
-        for page, lines in zip(pages, margins, strict=True)
-    ]
-
-
-def _margin_lines(page: Page) -> dict[int, list[str]]:
-    """Return comparable forms of each line that may be a running head, by the line's index."""
-    lines = page.lines
-    if not lines:
-        return {}
-    outer = 0.12 * page.height
-    found = {
-        index: [f"{round(line.box[1] / 4)} {_NUMBER.sub('#', line.text)}"]
-        for index, line in enumerate(lines)
-        if line.box[3] < outer or line.box[1] > page.height - outer
-    }
-    first = min(range(len(lines)), key=lambda index: lines[index].box[1])
-    last = max(range(len(lines)), key=lambda index: lines[index].box[1])
-    for index, place in ((first, "first"), (last, "last")):
-        found.setdefault(index, []).append(f"{place} {_NUMBER.sub('#', lines[index].text)}")
-    return found

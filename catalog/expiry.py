@@ -1,0 +1,45 @@
+"""Files and stores that end by themselves."""
+
+import time
+
+from sqlalchemy import select
+
+from catalog import documents, files
+from catalog.blobs import BlobStore
+from catalog.database import Database
+from catalog.models import Document, File, VectorStore, VectorStoreFile
+
+
+def remove_expired(database: Database, blobs: BlobStore) -> int:
+    """Delete expired files, and take everything out of expired stores; return how many files and stores.
+
+    The row of an expired store stays, so that its owner sees what became of it.
+    """
+    now = time.time()
+    with database.read() as session:
+        ended = list(session.scalars(select(File.id).where(File.expires_at <= now)))
+        limited = session.scalars(select(VectorStore).where(VectorStore.expires_after_days.is_not(None)))
+        filled = set(session.scalars(select(VectorStoreFile.vector_store_id).distinct()))
+        expired = [store.id for store in limited if store.is_expired(now) and store.id in filled]
+    for store_id in expired:
+        _empty(database, store_id, now)
+    hashes = [sha for file_id in ended if (sha := _remove_file(database, file_id))]
+    for sha in hashes:
+        files.delete_blob_if_unused(database, blobs, sha)
+    return len(ended) + len(expired)
+
+
+def _empty(database: Database, store_id: str, now: float) -> None:
+    with database.write() as session:
+        store = session.get(VectorStore, store_id)
+        if store is None or not store.is_expired(now):
+            return  # Used, prolonged or deleted in the meantime.
+        documents.remove(database, session, Document.vector_store_id == store_id)
+        for entry in session.scalars(select(VectorStoreFile).where(VectorStoreFile.vector_store_id == store_id)):
+            session.delete(entry)
+
+
+def _remove_file(database: Database, file_id: str) -> str | None:
+    with database.write() as session:
+        file = session.get(File, file_id)
+        return files.remove_row(database, session, file) if file else None
