@@ -6,6 +6,7 @@ from typing import Final
 import ir_measures
 import numpy as np
 from ir_measures import RR, R, nDCG
+from numpy.typing import NDArray
 
 from catalog.feed import DocumentChange, IndexedDocument
 from evaluation.collections import Collection
@@ -29,7 +30,7 @@ def index_collection(collection: Collection, embedder: Embedder, index: PassageI
     return ids
 
 
-def _change(position: int, text: str, vectors: "np.ndarray[tuple[int, int], np.dtype[np.float16]]") -> DocumentChange:
+def _change(position: int, text: str, vectors: NDArray[np.float16]) -> DocumentChange:
     number = np.array([position + 1], dtype=np.int64)
     document = IndexedDocument(
         document_id=position + 1,
@@ -43,11 +44,16 @@ def _change(position: int, text: str, vectors: "np.ndarray[tuple[int, int], np.d
     return DocumentChange(seq=position + 1, document_id=position + 1, document=document)
 
 
+def search_scope() -> Scope:
+    """Return the scope that sees every passage of an indexed collection."""
+    return Scope(vector_store_ids=frozenset([_STORE]))
+
+
 def candidates(
     collection: Collection, embedder: Embedder, index: PassageIndex
 ) -> dict[str, tuple[list[Hit], list[Hit]]]:
     """Return the dense and the lexical candidates of every query."""
-    scope = Scope(vector_store_ids=frozenset([_STORE]))
+    scope = search_scope()
     vectors: Vectors = embedder.embed_queries(list(collection.queries.values()))
     return {
         query_id: (

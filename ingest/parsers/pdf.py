@@ -16,7 +16,7 @@ from ingest.parsers.pdf_grid import place_tables
 from ingest.parsers.pdf_heads import drop_running_heads
 from ingest.parsers.pdf_layout import Block, group_lines, measure_style, rounded
 from ingest.parsers.pdf_lines import Line, Page, read_page
-from ingest.parsers.pdf_tables import place_unruled
+from ingest.parsers.pdf_tables import LEADERS, has_leaders, place_unruled
 from ingest.parsers.tables import markdown_table
 
 # What programs write into the title by themselves.
@@ -114,6 +114,8 @@ def block_text(block: Block, words: frozenset[str]) -> str:
         return markdown_table([_joined(cell, words) for cell in row] for row in block.rows)
     if block.category is Category.TABLE:
         return "\n".join(line.text + ("-" if line.is_hyphenated else "") for line in block.lines)
+    if has_leaders(block.lines[0]):
+        return "\n".join(LEADERS.sub(" ...", line.text) for line in block.lines)
     return _joined(block.lines, words)
 
 

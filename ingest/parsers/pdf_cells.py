@@ -7,7 +7,7 @@ from itertools import pairwise
 from statistics import median
 
 from ingest.documents import Box
-from ingest.parsers.pdf_lines import Line, Row
+from ingest.parsers.pdf_lines import Line, Row, Segment
 
 Cell = tuple[Line, ...]
 
@@ -68,8 +68,22 @@ def normalized(rows: Sequence[Row]) -> list[Row]:
     return list(zip(*found, strict=True))
 
 
+def joined_signs(segments: Sequence[Segment]) -> list[Segment]:
+    """Return the segments of a line with signs ($, %) joined to their numbers; places are those of the numbers."""
+    found: list[Segment] = []
+    for segment in segments:
+        before = found[-1] if found else None
+        if before and _BEFORE_NUMBER.fullmatch(before.text) and NUMBER.fullmatch(segment.text):
+            found[-1] = Segment(before.text + segment.text, segment.left, segment.right)
+        elif before and NUMBER.fullmatch(before.text) and _AFTER_NUMBER.fullmatch(segment.text):
+            found[-1] = Segment(before.text + segment.text, before.left, before.right)
+        else:
+            found.append(segment)
+    return found
+
+
 def _signs_joined(row: Row) -> Row:
-    cells = list(row)
+    cells = [tuple(_without_blanks(piece) for piece in cell) for cell in row]
     filled = [index for index, cell in enumerate(cells) if cell]
     for before, index in pairwise(filled):
         if _is_sign(cells[before], _BEFORE_NUMBER) and _is_number(cells[index]):
@@ -77,6 +91,12 @@ def _signs_joined(row: Row) -> Row:
         elif _is_sign(cells[index], _AFTER_NUMBER) and _is_number(cells[before]):
             cells[before], cells[index] = (_pair(cells[before][0], cells[index][0]),), ()
     return tuple(cells)
+
+
+def _without_blanks(piece: Line) -> Line:
+    """Return a number as one word: "$ 5" and "7 %" are "$5" and "7%" in every row then."""
+    is_apart = " " in piece.text and NUMBER.fullmatch(piece.text)
+    return replace(piece, text=piece.text.replace(" ", "")) if is_apart else piece
 
 
 def _is_sign(cell: Cell, sign: re.Pattern[str]) -> bool:

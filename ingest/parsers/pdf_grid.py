@@ -141,7 +141,8 @@ def _is_inside(line: Line, box: Box) -> bool:
 def _table(grid: Grid, pieces: Sequence[Line], heads: Sequence[Line]) -> Line | None:
     """Return the line that stands for the table, or None where the grid does not frame one."""
     cells: dict[tuple[int, int], list[Line]] = {}
-    for piece in sorted(pieces, key=lambda piece: (round(piece.box[1]), piece.box[0])):
+    ordered = (piece for level in levels(pieces) for piece in sorted(level, key=lambda piece: piece.box[0]))
+    for piece in ordered:
         cells.setdefault(_cell(grid, piece), []).append(piece)
     _raise_merged(cells, grid)
     rows = [row for band in range(len(grid.ys) - 1) for row in _band_rows(cells, band, len(grid.xs) - 1)]

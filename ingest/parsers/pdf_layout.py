@@ -8,7 +8,7 @@ from statistics import median
 
 from ingest.documents import Box, Category
 from ingest.parsers.pdf_lines import Line, Page, Row
-from ingest.parsers.pdf_tables import table_runs
+from ingest.parsers.pdf_tables import has_leaders, table_runs
 
 # A line this much larger than the body text, or this much heavier, can be a heading.
 _LARGER = 1.12
@@ -83,7 +83,9 @@ def rounded(size: float) -> float:
 
 def group_lines(lines: Sequence[Line], style: Style) -> list[Block]:
     """Return the blocks of one page's `lines`, which are in reading order; each line is in exactly one."""
-    table = {index for start, end in table_runs(lines) for index in range(start, end + 1)}
+    table = {index for start, end in table_runs(lines) for index in range(start, end + 1)} - {
+        index for index, line in enumerate(lines) if has_leaders(line)
+    }
     edges = _right_edges(lines)
     blocks: list[Block] = []
     open_lines: list[Line] = []
@@ -148,11 +150,11 @@ def _is_heading(lines: tuple[Line, ...], style: Style) -> bool:
 def _continues(block: list[Line], line: Line, style: Style, edges: dict[int, float]) -> bool:
     """Tell whether `line` goes on with the paragraph in `block`."""
     previous = block[-1]
-    if line.is_vertical != previous.is_vertical:
+    if line.is_vertical != previous.is_vertical or has_leaders(line) != has_leaders(previous):
         return False
     distance = line.box[1] - previous.box[1]
     # Beside it is a footnote mark or a piece of a formula.
-    if previous.is_hyphenated or abs(distance) < 0.5 * style.size:
+    if has_leaders(line) or previous.is_hyphenated or abs(distance) < 0.5 * style.size:
         return True
     if not _looks_alike(previous, line, style) or _starts_item(line, block):
         return False

@@ -24,8 +24,12 @@ _WIDE_GAP = 1.5
 _CELL_GAP = 0.15
 # The same between two numbers or a number and a sign, in a line that has a wide gap as well.
 _NUMBER_GAP = 0.5
-_NUMBER_END = re.compile(r"(?:^|\s)[$(]*[\d.,]*\d[%)]*$|(?:^|\s)[–—]$")
-_NUMBER_START = re.compile(r"[$€£¥(]*\s?(?:\d|$)|[–—]")
+# Width of a character, in sizes, from which on the words of a line may have wide gaps that PDFium does not tell.
+_LOOSE = 0.6
+# What is a wide gap in such a line.
+_LOOSE_GAP = 1.0
+_NUMBER_END = re.compile(r"(?:^|\s)\S*\d\S*$|(?:^|\s)[–—-]$")
+_NUMBER_START = re.compile(r"[$€£¥(+-]*\d|[$€£¥–—-](?:\s|$)")
 # Points that a run of characters steps back to the left in a new line; kerning and accents step back less.
 _WRAP_BACK = 10.0
 _BOLD = 700
@@ -250,27 +254,36 @@ def _segments(
     Characters are looked at one by one only in lines that have such a gap.
     """
     boxes = [frame.box(*rect) for rect in rects]
+    wide = _WIDE_GAP * size
+    if " " in text and sum(box[2] - box[0] for box in boxes) > _LOOSE * size * len(text):
+        boxes = list(_words(textpage, frame, text, start))
+        wide = _LOOSE_GAP * size
     rules = frame.rules_at((boxes[0][1] + boxes[0][3]) / 2)
     gaps = [(a[2], b[0]) for a, b in pairwise(boxes) if b[0] - a[2] > _NUMBER_GAP * size or _divides(rules, a, b)]
-    if not any(b - a > _WIDE_GAP * size for a, b in gaps) and not rules:
-        gaps = []
-    if not gaps:
+    if not gaps or not (rules or any(b - a > wide for a, b in gaps)):
         return (Segment(text=_clean(text), left=boxes[0][0], right=boxes[-1][2]),)
     cuts = [0, *_cuts(textpage, frame, text, start, [left for _, left in gaps]), len(text)]
     edges = [boxes[0][0], *(left for _, left in gaps)]
     ends = [*(right for right, _ in gaps), boxes[-1][2]]
     pieces = zip((_clean(text[a:b]) for a, b in pairwise(cuts)), edges, ends, strict=False)
-    return tuple(_without_narrow_gaps([Segment(*piece) for piece in pieces], rules, size))
+    return tuple(_without_narrow_gaps([Segment(*piece) for piece in pieces], rules, wide))
 
 
-def _without_narrow_gaps(pieces: Sequence[Segment], rules: Sequence[float], size: float) -> list[Segment]:
+def _words(textpage: pypdfium2.PdfTextPage, frame: _Frame, text: str, start: int) -> Iterator[Box]:
+    """Yield the box of each word: TeX sets the cells of a row as one text with wide blanks."""
+    first, last = pdfium.FS_RECTF(), pdfium.FS_RECTF()
+    for word in re.finditer(r"\S+", text):
+        pdfium.FPDFText_GetLooseCharBox(textpage, start + word.start(), first)
+        pdfium.FPDFText_GetLooseCharBox(textpage, start + word.end() - 1, last)
+        yield frame.box(first.left, first.bottom, last.right, first.top)
+
+
+def _without_narrow_gaps(pieces: Sequence[Segment], rules: Sequence[float], wide: float) -> list[Segment]:
     """Join pieces that words' distance divides; between two numbers, less than elsewhere is a gap."""
     found = [pieces[0]]
     for piece in pieces[1:]:
         before = found[-1]
-        is_gap = piece.left - before.right > _WIDE_GAP * size or any(
-            before.right - 1 <= rule <= piece.left + 1 for rule in rules
-        )
+        is_gap = piece.left - before.right > wide or any(before.right - 1 <= rule <= piece.left + 1 for rule in rules)
         if is_gap or (_NUMBER_END.search(before.text) and _NUMBER_START.match(piece.text)):
             found.append(piece)
         else:

@@ -8,12 +8,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from statistics import fmean, median
 
-from ingest.parsers.pdf_cells import NUMBER, is_table, levels, normalized, table_line
+from ingest.parsers.pdf_cells import NUMBER, is_table, joined_signs, levels, normalized, table_line
 from ingest.parsers.pdf_columns import split
 from ingest.parsers.pdf_lines import Line, Row
 
 _LABEL = re.compile(r"(?:[•●▪■◦‣∙·○➢❖►–-]|\(?[\dA-Za-z.]{1,5}[.)]?)$")
-_LEADERS = re.compile(r"(?:\.\s?){4,}|…{2,}|_{4,}")
+LEADERS = re.compile(r"(?:\s?\.){5,}|(?:\s?…){2,}")
 _EQUATION_NUMBER = re.compile(r"\(\w{1,5}(?:\.\d+)?\)")
 _YEAR = re.compile(r"(?:FY\s?)?(?:19|20)\d\d[AE]?")
 # A table has at least this many rows with a wide gap, and between two of them at most this many lines without,
@@ -28,6 +28,8 @@ _ALIGNED = 0.6
 _ALIGNED_COLUMNS = 0.7
 # Mean length of cells, in characters, from which on a column looks like one of prose.
 _PROSE = 30
+# Mean length below which cells that are no numbers are labels in a drawing.
+_LABEL_CHARS = 6
 # Gap, in sizes, to a line above that can head the columns or below that can end the last row.
 _NEAR = 0.8
 
@@ -47,7 +49,15 @@ def place_unruled(lines: Sequence[Line]) -> list[Line]:
         if start < done or not columns:
             continue
         first, last = _extended(lines, max(start, done), end, columns, done)
-        table = _table(lines[first : last + 1], columns)
+        by_level = [_row(level, columns) for level in levels(lines[first : last + 1])]
+        if len(columns) == 2 and _is_prose(by_level):
+            placed += [
+                *lines[done:first],
+                *(p for column in zip(*by_level, strict=True) for cell in column for p in cell),
+            ]
+            done = last + 1
+            continue
+        table = _table(lines[first : last + 1], by_level)
         if table is None:
             continue
         placed += [*lines[done:first], table]
@@ -69,7 +79,7 @@ def table_runs(lines: Sequence[Line]) -> list[tuple[int, int]]:
 
 def has_leaders(line: Line) -> bool:
     """Tell whether dots lead from the left to the right of a line, as in a table of contents."""
-    return _LEADERS.search(line.text) is not None
+    return LEADERS.search(line.text) is not None
 
 
 def _is_row(line: Line) -> bool:
@@ -86,6 +96,8 @@ def _is_same_table(lines: Sequence[Line]) -> bool:
     Labels may stand between rows, such as a group's name; they are narrow, and lines of a paragraph are not.
     """
     row, *labels, line = lines
+    if _starts_table(row, labels):
+        return False
     distance = line.box[1] - row.box[1]
     width = max(row.box[2], line.box[2]) - min(row.box[0], line.box[0])
     return (
@@ -95,11 +107,19 @@ def _is_same_table(lines: Sequence[Line]) -> bool:
     )
 
 
+def _starts_table(row: Line, labels: Sequence[Line]) -> bool:
+    """Tell whether `labels` below `row` head another table: set apart, and not where the labels of rows begin."""
+    if len(labels) < 2 or labels[0].box[1] - row.box[3] < _NEAR * row.size:
+        return False
+    beyond = row.box[0] + 0.2 * (row.box[2] - row.box[0])
+    return sum(label.box[0] > beyond for label in labels) > 1
+
+
 def _columns(lines: Sequence[Line]) -> list[_Column]:
     """Return the strips, from left to right, between the gaps that hardly a row crosses."""
     rows = [row for row in levels(lines) if sum(len(line.segments) for line in row) > 1]
-    segments = [segment for row in rows for line in row for segment in line.segments]
-    allowed = int(_CROSSING * len(rows))
+    segments = [segment for row in rows for line in row for segment in joined_signs(line.segments)]
+    allowed = max(int(_CROSSING * len(rows)), len(rows) > _TABLE_ROWS)
     edges = sorted([(s.left, 1) for s in segments] + [(s.right, -1) for s in segments])
     columns: list[_Column] = []
     covering, left = 0, None
@@ -140,10 +160,13 @@ def _extended(lines: Sequence[Line], start: int, end: int, columns: Sequence[_Co
 
 def _heads(line: Line, top: float, columns: Sequence[_Column]) -> bool:
     gap = top - line.box[3]
-    if line.rows or not -2 * line.size <= gap <= _NEAR * line.size:
+    if line.rows or not -3 * line.size <= gap <= _NEAR * line.size:
         return False
     is_level = gap < -0.5 * line.size
-    is_over_later = columns[0].right < line.box[0] and line.box[2] <= columns[-1].right + line.size
+    is_over_later = (
+        max(columns[0].right, columns[1].left - 4 * line.size) < line.box[0]
+        and line.box[2] <= columns[-1].right + line.size
+    )
     return is_over_later or (is_level and line.box[2] < columns[1].left)
 
 
@@ -155,12 +178,11 @@ def _ends(line: Line, bottom: float, columns: Sequence[_Column]) -> bool:
     return any(c.left - 2 <= line.box[0] and line.box[2] <= c.right + line.size for c in columns[1:])
 
 
-def _table(lines: Sequence[Line], columns: Sequence[_Column]) -> Line | None:
+def _table(lines: Sequence[Line], by_level: Sequence[Row]) -> Line | None:
     """Return the line that stands for the table, or None where `lines` are not one."""
     if sum(map(has_leaders, lines)) > 1:
         return None
-    by_level = [_row(level, columns) for level in levels(lines)]
-    if not _are_in_columns(by_level) or _is_prose(by_level) or _are_equations(by_level):
+    if not _are_in_columns(by_level) or _is_prose(by_level) or _are_equations(by_level) or _is_figure(by_level):
         return None
     rows = normalized(_logical_rows(by_level))
     if len(rows) < _TABLE_ROWS or not is_table(rows):
@@ -173,20 +195,24 @@ def _table(lines: Sequence[Line], columns: Sequence[_Column]) -> Line | None:
 def _row(level: Iterable[Line], columns: Sequence[_Column]) -> Row:
     """Return the pieces of the lines at one height by column."""
     cells: list[list[Line]] = [[] for _ in columns]
-    for piece in sorted((p for line in level for p in split(line, line.segments)), key=lambda piece: piece.box[0]):
+    for piece in sorted(
+        (p for line in level for p in split(line, joined_signs(line.segments))), key=lambda piece: piece.box[0]
+    ):
         overlaps = [min(piece.box[2], c.right) - max(piece.box[0], c.left) for c in columns]
         cells[overlaps.index(max(overlaps))].append(piece)
     return tuple(map(tuple, cells))
 
 
 def _are_in_columns(rows: Sequence[Row]) -> bool:
-    """Tell whether the pieces of most columns have one left, right or middle."""
+    """Tell whether most columns are of numbers, or of pieces with one left, right or middle."""
     columns = [[piece for cell in column for piece in cell] for column in zip(*rows, strict=True)]
     later = [column for column in columns[1:] if column]
     return sum(map(_is_aligned, later)) >= max(1, _ALIGNED_COLUMNS * len(later))
 
 
 def _is_aligned(pieces: Sequence[Line]) -> bool:
+    if sum(NUMBER.fullmatch(piece.text) is not None for piece in pieces) >= _ALIGNED * len(pieces):
+        return True
     if len(pieces) < 2:
         return False
     tolerance = 0.5 * pieces[0].size
@@ -210,6 +236,13 @@ def _is_prose(rows: Sequence[Row]) -> bool:
 def _are_equations(rows: Sequence[Row]) -> bool:
     last = [cell[-1].text for row in rows if (cell := row[-1])]
     return len(last) > 1 and all(_EQUATION_NUMBER.fullmatch(text) for text in last)
+
+
+def _is_figure(rows: Sequence[Row]) -> bool:
+    """Tell whether the cells are hardly more than letters, as those of a drawing are."""
+    texts = [piece.text for row in rows for cell in row for piece in cell]
+    numbers = sum(NUMBER.fullmatch(text) is not None for text in texts)
+    return numbers < 0.3 * len(texts) and fmean(map(len, texts)) < _LABEL_CHARS
 
 
 def _logical_rows(rows: Sequence[Row]) -> list[Row]:

@@ -1,12 +1,12 @@
 """Processes to be killed, and what the catalog says afterwards."""
 
 import random
-import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ from catalog.models import DEFAULT_PROJECT, Chunk, Document, File, JobStatus, Ve
 from catalog.stores import NewVectorStore
 from ingest.folder import take_in
 from retrieval.consistency import check_lexical
-from tests.e2e.conftest import FOOTNOTE, SAMPLE, environment, is_alive, wait_until
+from tests.e2e.conftest import FOOTNOTE, SAMPLE, environment, is_alive, share_models, wait_until
 
 FINISH_TIMEOUT_S = 60.0
 
@@ -113,12 +113,14 @@ class Site:
 
 
 def wait_until_busy(site: Site, process: subprocess.Popen[bytes], *, timeout_s: float = 30.0) -> None:
-    """Wait until a job is claimed, so that a kill soon after hits a worker at work."""
+    """Wait until this very process has claimed a job, so that a kill soon after hits a worker at work."""
+    # A worker's name holds its process id; the job of a killed one stays in its name until another worker looks.
+    own = VectorStoreFile.owner.contains(f"-{process.pid}-")
 
     def is_claimed() -> bool:
         assert process.poll() is None, "the worker ended by itself"
         with open_catalog(site.settings) as catalog, catalog.database.read() as session:
-            return session.scalar(select(VectorStoreFile.id).where(VectorStoreFile.owner.is_not(None))) is not None
+            return session.scalar(select(VectorStoreFile.id).where(own)) is not None
 
     wait_until(lambda: is_claimed() or site.open_jobs() == 0, timeout_s=timeout_s, what="a claimed job")
 
@@ -137,25 +139,26 @@ def kill_at_random(site: Site, dice: random.Random, *, within_s: float) -> None:
 def site(tmp_path: Path, model_cache: Path, request: pytest.FixtureRequest) -> Iterator[Site]:
     """Yield an empty state folder; the parameter is the embedding back end."""
     home = tmp_path / "home"
-    home.mkdir()
-    model_cache.mkdir(parents=True, exist_ok=True)
-    (home / "models").symlink_to(model_cache, target_is_directory=True)
+    share_models(home, model_cache)
     site = Site(home=home, backend=getattr(request, "param", "hashing"))
     yield site
     site.end()
-    # State folders are large and many; a failed test's log is in its message.
-    shutil.rmtree(home / "blobs", ignore_errors=True)
 
 
 @pytest.fixture(scope="session")
-def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Chunks:
-    """Return the chunks of data/sample after a run in which nothing was killed."""
-    home = tmp_path_factory.mktemp("undisturbed") / "home"
-    home.mkdir()
-    site = Site(home=home, backend="hashing")
-    try:
-        site.queue()
-        site.finish()
-        return site.chunks()
-    finally:
-        site.end()
+def undisturbed(tmp_path_factory: pytest.TempPathFactory, model_cache: Path) -> Callable[[str], Chunks]:
+    """Return what gives, for an embedding back end, the chunks of data/sample after a run without a kill."""
+
+    @cache
+    def chunks(backend: str) -> Chunks:
+        home = tmp_path_factory.mktemp(f"undisturbed-{backend}") / "home"
+        share_models(home, model_cache)
+        site = Site(home=home, backend=backend)
+        try:
+            site.queue()
+            site.finish()
+            return site.chunks()
+        finally:
+            site.end()
+
+    return chunks

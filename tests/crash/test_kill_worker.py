@@ -1,6 +1,7 @@
 """`kill -9` of a worker at any instant: nothing is lost, nothing doubled, nothing stuck."""
 
 import random
+from collections.abc import Callable
 
 import pytest
 from sqlalchemy import func, select
@@ -11,8 +12,10 @@ from tests.crash.conftest import Chunks, Site, kill_at_random
 from tests.e2e.conftest import SAMPLE
 
 KILLS = 10
-# A small document takes a worker about 0.1 s, the largest 0.4 s: the kills fall into every stage of both.
-WITHIN_S = 0.6
+# Most documents take a worker 0.05 s, the largest 0.4 s: the kills fall into every stage, and the queue outlives them.
+WITHIN_S = 0.15
+
+Undisturbed = Callable[[str], Chunks]
 
 
 def check_whole(site: Site, files: int, expected: Chunks) -> None:
@@ -24,17 +27,16 @@ def check_whole(site: Site, files: int, expected: Chunks) -> None:
 
 
 @pytest.mark.parametrize("seed", [1, 2])
-def test_ten_kills_lose_nothing_and_double_nothing(site: Site, undisturbed: Chunks, seed: int) -> None:
+def test_ten_kills_lose_nothing_and_double_nothing(site: Site, undisturbed: Undisturbed, seed: int) -> None:
     """After ten killed workers a last one finishes: every file completed once, the same chunks as without a kill."""
     dice = random.Random(seed)
     files = site.queue()
     for _ in range(KILLS):
+        assert site.open_jobs() > 0, "the queue was empty before the last kill"
         kill_at_random(site, dice, within_s=WITHIN_S)
-        if not site.open_jobs():
-            break
-    assert interrupted(site) > 0, "no kill hit a job: the test shows nothing"
+    assert interrupted(site) >= KILLS // 2, "most kills hit no job: the test shows little"
     site.finish()
-    check_whole(site, files, undisturbed)
+    check_whole(site, files, undisturbed("hashing"))
 
 
 def interrupted(site: Site) -> int:
@@ -46,30 +48,20 @@ def interrupted(site: Site) -> int:
 
 
 @pytest.mark.parametrize("site", ["openvino"], indirect=True)
-def test_kills_with_the_real_model_leave_the_same_text(site: Site, undisturbed: Chunks) -> None:
-    """With the real embedder, too: every file completed once, fsck clean, and no character differs between two runs."""
+def test_kills_with_the_real_model_lose_nothing_and_double_nothing(site: Site, undisturbed: Undisturbed) -> None:
+    """The same with the embedder that people use, whose work takes longer."""
     dice = random.Random(3)
     files = site.queue()
     for _ in range(3):
-        kill_at_random(site, dice, within_s=WITHIN_S)
+        kill_at_random(site, dice, within_s=0.6)
     assert interrupted(site) > 0, "no kill hit a job: the test shows nothing"
     site.finish()
-    assert len(site.statuses()) == files
-    assert site.problems() == []
-    assert texts(site.chunks()) == texts(undisturbed)
-
-
-def texts(chunks: Chunks) -> dict[str, str]:
-    """Return each file's words without blanks: where chunks are cut depends on the embedder's tokens, the text does not."""
-    found: dict[str, str] = {}
-    for name, _, _, _, text in chunks:
-        found[name] = found.get(name, "") + "".join(text.split())
-    return found
+    check_whole(site, files, undisturbed("openvino"))
 
 
 @pytest.mark.parametrize("seed", [4])
 def test_two_workers_of_which_one_is_killed_again_and_again_share_the_queue(
-    site: Site, undisturbed: Chunks, seed: int
+    site: Site, undisturbed: Undisturbed, seed: int
 ) -> None:
     """A surviving worker takes over what the killed ones held, and no file is published twice."""
     dice = random.Random(seed)
@@ -79,4 +71,4 @@ def test_two_workers_of_which_one_is_killed_again_and_again_share_the_queue(
         kill_at_random(site, dice, within_s=0.3)
     assert survivor.poll() is None
     site.finish()
-    check_whole(site, files, undisturbed)
+    check_whole(site, files, undisturbed("hashing"))

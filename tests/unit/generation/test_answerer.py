@@ -1,0 +1,176 @@
+"""An answer's citations were all re-read; what cannot be cited is said to be so."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from sqlalchemy import text
+
+from catalog import documents
+from catalog.blobs import BlobStore
+from catalog.database import Database
+from catalog.models import Document, VectorStore
+from generation.answerer import REFUSAL_TEXT, Answer, Answerer, AnswerRequest, Outcome, Searched
+from generation.backends.base import NO_ANSWER, Finished, FinishReason, Prompt, TextDelta, Usage
+from generation.citations import Citation
+from generation.prompts import load_template
+from retrieval.embedders.hashing import HashingEmbedder
+from retrieval.indexes.memory import MemoryIndex
+from retrieval.replica import Replica
+from retrieval.searcher import Searcher
+from tests.builders import a_scope, a_store, publish_text
+
+PUMP, ROOF = "The pump is checked every second spring.", "The roof was covered with slate."
+
+
+class ScriptedGenerator:
+    """Says what it is told to, a word at a time; keeps the prompt; does `deed` before it begins."""
+
+    name = "scripted"
+    source_tokens = 100
+
+    def __init__(self, script: str, deed: Callable[[], Any] = lambda: None) -> None:
+        self.script = script
+        self.deed = deed
+        self.prompts: list[Prompt] = []
+
+    def count_tokens(self, text: str) -> int:
+        return len(text.split())
+
+    def generate(
+        self, prompt: Prompt, *, max_tokens: int, cancelled: Callable[[], bool]
+    ) -> Iterator[TextDelta | Finished]:
+        self.prompts.append(prompt)
+        self.deed()
+        for position in range(0, len(self.script), 3):
+            if cancelled():
+                yield Finished(reason=FinishReason.CANCELLED, usage=Usage(input_tokens=1, output_tokens=0))
+                return
+            yield TextDelta(text=self.script[position : position + 3])
+        yield Finished(reason=FinishReason.STOP, usage=Usage(input_tokens=5, output_tokens=max_tokens))
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+
+class Desk:
+    """A store with two documents, and a way to ask about them."""
+
+    def __init__(self, database: Database, blobs: BlobStore, embedder: HashingEmbedder) -> None:
+        self.database = database
+        self.store: VectorStore = a_store(database)
+        self.ids = [publish_text(database, blobs, self.store, each) for each in (PUMP, ROOF)]
+        self.searcher = Searcher(database, Replica(database, MemoryIndex(dimension=64)), embedder)
+
+    def ask(self, generator: ScriptedGenerator, question: str = "pump checked spring", **options: Any) -> list[Any]:
+        answerer = Answerer(self.database, self.searcher, generator, load_template("answer"))
+        request = AnswerRequest(question=question, scope=a_scope(self.store.id), max_tokens=7)
+        return list(answerer.answer(request, **options))
+
+    def answer(self, script: str, deed: Callable[[], Any] = lambda: None) -> Answer:
+        answer = self.ask(ScriptedGenerator(script, deed))[-1]
+        assert isinstance(answer, Answer)
+        return answer
+
+
+@pytest.fixture
+def desk(database: Database, blobs: BlobStore, embedder: HashingEmbedder) -> Desk:
+    return Desk(database, blobs, embedder)
+
+
+def test_a_supported_claim_is_cited(desk: Desk) -> None:
+    """The citation is the sentence in the stored text, and the mark goes behind the claim."""
+    answer = desk.answer(f"{PUMP} [1]")
+    (citation,) = answer.citations
+    assert (PUMP, Outcome.ANSWERED, FinishReason.STOP) == (answer.text, answer.outcome, answer.finish_reason)
+    assert (desk.ids[0], PUMP, len(PUMP), 1) == (
+        citation.source.passage.chunk.document_id,
+        citation.quote,
+        citation.index,
+        citation.number,
+    )
+    with desk.database.read() as session:
+        assert PUMP == documents.text_range(session, desk.ids[0], citation.start, citation.end)
+    assert Usage(input_tokens=5, output_tokens=7) == answer.usage
+
+
+def test_events_come_in_order_and_add_up(desk: Desk) -> None:
+    """First what was found, then text and citations, last the answer, which is their sum."""
+    first, *middle, last = desk.ask(ScriptedGenerator(f"{PUMP} [1] {ROOF} [2]"))
+    assert isinstance(first, Searched)
+    assert isinstance(last, Answer)
+    assert last.text == "".join(event.text for event in middle if isinstance(event, TextDelta)) == f"{PUMP} {ROOF}"
+    assert list(last.citations) == [event for event in middle if isinstance(event, Citation)]
+    assert [1, 2] == [citation.number for citation in last.citations]
+    assert first.passages == last.passages
+
+
+def test_forged_and_wrong_markers_are_dropped(desk: Desk) -> None:
+    """A number that is no source and a source that says something else give no footnote; the trace has them."""
+    answer = desk.answer(f"{PUMP} [9][2][1]")
+    assert [1] == [citation.source.number for citation in answer.citations]
+    assert [9, 2] == answer.trace["dropped_markers"]
+    assert Outcome.ANSWERED == answer.outcome
+
+
+@pytest.mark.parametrize("script", [f"{PUMP}", f"{PUMP} [9]", "The violin comes from Italy. [1]"])
+def test_an_answer_without_a_citation_that_holds_is_unsupported(desk: Desk, script: str) -> None:
+    """It is given out, and marked as what it is."""
+    answer = desk.answer(script)
+    assert (Outcome.UNSUPPORTED, []) == (answer.outcome, answer.citations)
+    assert "[" not in answer.text
+
+
+@pytest.mark.parametrize("script", [NO_ANSWER, f" {NO_ANSWER} ", "", " \n"])
+def test_a_refusal_is_said_in_words(desk: Desk, script: str) -> None:
+    """The sign never leaves, and silence is a refusal too."""
+    *events, answer = desk.ask(ScriptedGenerator(script))
+    assert (REFUSAL_TEXT, Outcome.NOT_IN_DOCUMENTS, []) == (answer.text, answer.outcome, answer.citations)
+    assert REFUSAL_TEXT == events[-1].text
+
+
+@pytest.mark.parametrize("deed", ["removed", "changed"])
+def test_a_citation_that_does_not_read_the_same_any_more_is_dropped(desk: Desk, deed: str) -> None:
+    """Between search and answer the document went, or says something else there."""
+
+    def change() -> None:
+        with desk.database.write() as session:
+            if deed == "removed":
+                documents.remove(desk.database, session, Document.id == desk.ids[0])
+            else:
+                session.execute(text("UPDATE documents SET text = 'The pump is never checked by anybody at all.'"))
+
+    answer = desk.answer(f"{PUMP} [1]", change)
+    assert (Outcome.UNSUPPORTED, [], [1]) == (answer.outcome, answer.citations, answer.trace["dropped_markers"])
+
+
+def test_the_trace_explains_the_answer(desk: Desk) -> None:
+    """Sources, candidates with scores, prompt and stages are there, and the nonce is a new one each time."""
+    generator = ScriptedGenerator(f"{PUMP} [1]")
+    answers = [desk.ask(generator)[-1] for _ in range(2)]
+    trace = answers[0].trace
+    assert [p.chunk.chunk_id for p in answers[0].passages] == trace["sources"]
+    assert {"catch_up", "embed", "candidates", "load", "generate"} == trace["seconds"].keys()
+    assert [(p.chunk.chunk_id, p.score) for p in answers[0].passages] == [
+        (c["chunk_id"], c["score"]) for c in trace["candidates"]
+    ]
+    assert "scripted" == trace["generator"]
+    assert {"name", "version", "sha256"} == answers[0].prompt.keys()
+    assert answers[0].index_version == 2
+    assert answers[0].trace["nonce"] != answers[1].trace["nonce"]
+    assert trace["nonce"] in generator.prompts[0].messages[0].content
+
+
+def test_passages_beyond_the_generators_budget_are_left_out(desk: Desk) -> None:
+    """The prompt holds what fits, and the trace names the rest."""
+    generator = ScriptedGenerator(f"{PUMP} [1]")
+    generator.source_tokens = 8
+    answer = desk.ask(generator)[-1]
+    assert [PUMP] == [source.text for source in generator.prompts[0].sources]
+    assert 1 == len(answer.trace["left_out"])
+
+
+def test_a_cancelled_answer_says_so(desk: Desk) -> None:
+    """The generator is told, and the answer ends with that reason."""
+    answer = desk.ask(ScriptedGenerator(PUMP), cancelled=lambda: True)[-1]
+    assert FinishReason.CANCELLED == answer.finish_reason

@@ -1,0 +1,101 @@
+"""The extractive generator quotes the sentences that answer, and refuses when there are none."""
+
+import pytest
+
+from catalog.errors import ConfigurationError
+from generation.backends.base import NO_ANSWER, Finished, FinishReason, Prompt, TextDelta
+from generation.backends.extractive import ExtractiveGenerator, choose_quotes, word_coverage
+from generation.backends.opener import open_generator
+from generation.prompts import load_template
+from retrieval.embedders.hashing import HashingEmbedder
+from tests.builders import a_passage, sources_of
+
+PUMP = "The boiler is in the cellar. The red pump is checked every second spring. Nobody knows the violin."
+
+
+def a_prompt(question: str, *texts: str) -> Prompt:
+    passages = [a_passage(text, score=1 - n / 10, document_id=n) for n, text in enumerate(texts)]
+    return load_template("answer").render(question, sources_of(passages), nonce="n")
+
+
+def write(
+    generator: ExtractiveGenerator, prompt: Prompt, *, max_tokens: int = 100, cancelled: bool = False
+) -> tuple[str, Finished]:
+    *pieces, last = generator.generate(prompt, max_tokens=max_tokens, cancelled=lambda: cancelled)
+    assert isinstance(last, Finished)
+    assert all(isinstance(piece, TextDelta) for piece in pieces)
+    return "".join(piece.text for piece in pieces if isinstance(piece, TextDelta)), last
+
+
+@pytest.fixture
+def generator(embedder: HashingEmbedder) -> ExtractiveGenerator:
+    return ExtractiveGenerator(embedder)
+
+
+def test_the_answering_sentence_is_quoted_with_its_source(generator: ExtractiveGenerator) -> None:
+    """The text is the sentence word for word, marked with the number of its source."""
+    text, finished = write(generator, a_prompt("When is the red pump checked?", "Other matters are here.", PUMP))
+    assert "The red pump is checked every second spring. [2]" == text
+    assert (FinishReason.STOP, 8) == (finished.reason, finished.usage.output_tokens)
+    assert 4 + 17 == finished.usage.input_tokens
+
+
+@pytest.mark.parametrize("texts", [[], [""], ["Totally different matters, far away."], ["| --- | --- |"]])
+def test_without_an_answer_it_refuses(generator: ExtractiveGenerator, texts: list[str]) -> None:
+    """No source, or none with evidence: the sign for "no answer" and nothing else."""
+    text, finished = write(generator, a_prompt("Who installed a quantum telescope?", *texts))
+    assert (NO_ANSWER, FinishReason.STOP, 0) == (text, finished.reason, finished.usage.output_tokens)
+
+
+def test_the_bar_for_an_answer_can_be_moved(embedder: HashingEmbedder) -> None:
+    """With no evidence asked for it quotes the best there is; with more than there can be it never answers."""
+    prompt = a_prompt("red pump", PUMP)
+    assert NO_ANSWER != write(ExtractiveGenerator(embedder, min_evidence=0.0), prompt)[0]
+    assert NO_ANSWER == write(ExtractiveGenerator(embedder, min_evidence=1.1), prompt)[0]
+
+
+def test_it_ends_at_the_limit_of_tokens(generator: ExtractiveGenerator) -> None:
+    """A sentence that does not fit is not begun."""
+    text, finished = write(generator, a_prompt("When is the red pump checked?", PUMP), max_tokens=3)
+    assert ("", FinishReason.LENGTH) == (text, finished.reason)
+
+
+def test_it_ends_when_it_is_cancelled(generator: ExtractiveGenerator) -> None:
+    """Who is gone gets nothing more."""
+    text, finished = write(generator, a_prompt("When is the red pump checked?", PUMP), cancelled=True)
+    assert ("", FinishReason.CANCELLED) == (text, finished.reason)
+
+
+def test_equal_sentences_are_quoted_once(generator: ExtractiveGenerator) -> None:
+    """Two sources that say the same are one quote; at most three are made, none far below the best."""
+    candidates = generator.candidates("red pump", a_prompt("red pump", *["The red pump is here."] * 3).sources)
+    assert 3 == len(candidates)
+    assert [1] == [quote.source.number for quote in choose_quotes(candidates, min_evidence=0.1)]
+    many = [f"The red pump {n} is here." for n in range(6)]
+    quotes = choose_quotes(
+        generator.candidates("red pump", a_prompt("red pump", *many).sources), min_evidence=0.1
+    )
+    assert 1 <= len(quotes) <= 3
+    assert all(quote.evidence >= 0.9 * quotes[0].evidence for quote in quotes)
+
+
+def test_a_sentence_over_two_lines_is_quoted_as_one() -> None:
+    """Line ends of a PDF are blanks in an answer."""
+    generator = ExtractiveGenerator(HashingEmbedder())
+    text, _ = write(generator, a_prompt("When is the red pump checked?", "The red pump\nis checked in spring."))
+    assert "The red pump is checked in spring. [1]" == text
+
+
+def test_rare_words_cover_more_than_frequent_ones() -> None:
+    """Coverage is 0 to 1, and a word that every text has says little."""
+    frequent, rare, none, whole = word_coverage("common rare", ["common", "rare", "", "common rare", "common x"][:4])
+    assert 0 == none < frequent < rare < whole == pytest.approx(1.0)
+    assert [0.0] == word_coverage("?", ["words"])
+    assert [] == word_coverage("words", [])
+
+
+def test_generators_are_opened_by_name(embedder: HashingEmbedder) -> None:
+    """An unknown name is a wrong setting, and the message has the known ones."""
+    assert "extractive" == open_generator("extractive", embedder=embedder, min_evidence=0.5).name
+    with pytest.raises(ConfigurationError, match="'nonsense'.*extractive"):
+        open_generator("nonsense", embedder=embedder, min_evidence=0.5)
