@@ -1,6 +1,6 @@
 """Writes the output of `footnote --help` into README.md, between its two marker comments.
 
-    .venv/bin/python docs/help_text.py
+.venv/bin/python docs/help_text.py
 """
 
 from pathlib import Path
@@ -18,7 +18,9 @@ def with_help(readme: str) -> str:
     """Return `readme` with the current help between the markers."""
     command = get_command(load_commands())
     # Fixed width: the terminal of whoever runs this must not show.
-    output = CliRunner().invoke(command, ["--help"], prog_name="footnote", env={"COLUMNS": "100"}, terminal_width=100).output
+    output = (
+        CliRunner().invoke(command, ["--help"], prog_name="footnote", env={"COLUMNS": "100"}, terminal_width=100).output
+    )
     before, rest = readme.split(BEGIN)
     _, after = rest.split(END)
     return f"{before}{BEGIN}```text\n{output.strip()}\n```\n{END}{after}"

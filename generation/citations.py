@@ -13,6 +13,8 @@ from retrieval.sentences import split_sentences
 _MARKER: Final = re.compile(r"[ \t]*\[(\d{1,4})\]")
 # Text at the end of what has arrived that may yet become a marker.
 _UNFINISHED: Final = re.compile(r"[ \t]*(?:\[(?:\d{0,4}|n|no|non|none)?)?\Z")
+# Punctuation behind a marker that still belongs to its claim.
+_CLOSING: Final = re.compile(r"[.!?,;:…。！？]*")
 # Share of a claim's words that a sentence must hold to support it when it is not quoted word for word.
 _MIN_SUPPORT: Final = 0.5
 _NUMBER: Final = re.compile(r"\d")
@@ -69,7 +71,7 @@ class MarkerParser:
             yield self._close_claim()
 
     def _drain(self, *, is_last: bool) -> Iterator[str | Claim]:
-        if self._length == 0 and NO_ANSWER.startswith(self._pending.strip()[: len(NO_ANSWER)]):
+        if self._length == 0 and not self._numbers and NO_ANSWER.startswith(self._pending.strip()[: len(NO_ANSWER)]):
             # May be the sign for "no answer": it counts only when nothing else was said.
             if not is_last:
                 return
@@ -86,6 +88,9 @@ class MarkerParser:
             self._pending = self._pending[match.end() :]
         unfinished = _UNFINISHED.search(self._pending)
         keep = len(self._pending) if is_last or unfinished is None else unfinished.start()
+        if self._numbers and not is_last and _CLOSING.fullmatch(self._pending, 0, keep):
+            # More punctuation of the same claim may follow.
+            return
         yield from self._text(self._pending[:keep])
         self._pending = self._pending[keep:]
 
@@ -93,8 +98,7 @@ class MarkerParser:
         if not text:
             return
         if self._numbers:
-            # Punctuation behind a marker still belongs to its claim.
-            closing = re.match(r"[.!?,;:…。！？]*", text)
+            closing = _CLOSING.match(text)
             tail = closing.group() if closing else ""
             if tail:
                 yield from self._emit(tail)

@@ -23,6 +23,8 @@ from retrieval.indexes.base import Scope
 from retrieval.searcher import Passage
 
 EMBEDDER = HashingEmbedder()
+# Of the stores that `a_store` makes.
+IDENTITY = EMBEDDER.identity.key
 _numbers = itertools.count(1)
 
 
@@ -41,7 +43,7 @@ def a_file(database: Database, blobs: BlobStore, content: bytes = b"Some words."
 
 
 def a_store(database: Database, **overrides: Any) -> VectorStore:
-    fields = {"project_id": DEFAULT_PROJECT, "name": "A store", "embedding_identity": EMBEDDER.identity.key}
+    fields = {"project_id": DEFAULT_PROJECT, "name": "A store", "embedding_identity": IDENTITY}
     with database.write() as session:
         return stores.create(session, NewVectorStore(**fields | overrides))
 

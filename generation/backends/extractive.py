@@ -61,7 +61,8 @@ class Candidate:
 
     @property
     def text(self) -> str:
-        return " ".join(self.source.text[self.start : self.end].split())
+        """The words as one line; a table row without its outer bars."""
+        return " ".join(self.source.text[self.start : self.end].split()).strip("| ")
 
 
 class ExtractiveGenerator:

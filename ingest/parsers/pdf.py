@@ -1,7 +1,7 @@
 """PDF, on PDFium: lines, columns, paragraphs and headings from the text layer. Scans need OCR, which is not here."""
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -14,8 +14,9 @@ from ingest.documents import Category, DocumentBuilder, ParsedDocument
 from ingest.parsers.pdf_columns import in_reading_order
 from ingest.parsers.pdf_grid import place_tables
 from ingest.parsers.pdf_heads import drop_running_heads
-from ingest.parsers.pdf_layout import Block, group_lines, measure_style, rounded
+from ingest.parsers.pdf_layout import Block, Style, group_lines, measure_style
 from ingest.parsers.pdf_lines import Line, Page, read_page
+from ingest.parsers.pdf_outline import Outline, heading_levels, outline_key, read_outline
 from ingest.parsers.pdf_tables import LEADERS, has_leaders, place_unruled
 from ingest.parsers.tables import markdown_table
 
@@ -28,8 +29,6 @@ _LAST_WORD = re.compile(r"[^\W\d_]+(?:-[^\W\d_]+)*$")
 _FIRST_WORD = re.compile(r"^[^\W\d_]+(?:-[^\W\d_]+)*")
 # PDFium gives the ligature ff of some fonts as "f" and a blank: "af ect". "of" and "if" are words of their own.
 _BROKEN_FF = re.compile(r"\b(?!(?:of|if)\b)([^\W\d_]+f) ([a-z]+)")
-# Deeper headings than this are not told apart; chunking cuts at all of them alike.
-_MAX_LEVELS = 6
 
 
 class PdfParser:
@@ -39,12 +38,13 @@ class PdfParser:
         document = _open(path, filename)
         try:
             title = document.get_metadata_value("Title").strip()
+            outline = read_outline(document)
             pages, broken = _read_pages(document)
             count = len(document)
         finally:
             document.close()
         builder = DocumentBuilder(media_type)
-        first_heading = _add_pages(builder, pages)
+        first_heading = _add_pages(builder, pages, outline)
         unread = [page.number for page in pages if not page.lines and not page.is_blank]
         warnings = [
             *_page_warnings(unread, "no text layer; OCR is not available in this version"),
@@ -80,29 +80,32 @@ def _read_pages(document: pypdfium2.PdfDocument) -> tuple[list[Page], list[int]]
     return pages, broken
 
 
-def _add_pages(builder: DocumentBuilder, pages: Sequence[Page]) -> str | None:
+def _add_pages(builder: DocumentBuilder, pages: Sequence[Page], outline: Outline) -> str | None:
     """Add the text of `pages`; return the largest heading of the first one that has any."""
     style = measure_style(pages)
     words = frozenset(word.lower() for page in pages for line in page.lines for word in _WORD.findall(line.text))
-    blocks = [
-        (page.number, block)
-        for page in drop_running_heads(pages)
-        for block in group_lines(place_unruled(in_reading_order(page.lines)), style)
-    ]
-    headings = [(number, block) for number, block in blocks if block.category is Category.HEADING]
-    levels = _levels(block for _, block in headings)
-    for number, block in blocks:
-        text = block_text(block, words)
-        level = levels.get(rounded(block.size), 1)
+    blocks = list(_blocks(pages, style, outline, words))
+    headings = [entry for entry in blocks if entry[1].category is Category.HEADING]
+    levels = iter(heading_levels(headings, outline))
+    for number, block, text in blocks:
+        level = next(levels) if block.category is Category.HEADING else 1
         builder.add(text, category=block.category, level=level, page=number, box=block.box)
-    on_first_page = [block for number, block in headings if number == headings[0][0]]
-    return block_text(max(on_first_page, key=lambda block: block.size), words) if on_first_page else None
+    on_first_page = [entry for entry in headings if entry[0] == headings[0][0]]
+    return max(on_first_page, key=lambda entry: entry[1].size)[2] if on_first_page else None
 
 
-def _levels(headings: Iterable[Block]) -> dict[float, int]:
-    """Return the level for each size of heading: the largest is 1. Bold text of the body's size comes last by that."""
-    sizes = sorted({rounded(block.size) for block in headings}, reverse=True)
-    return {size: min(level, _MAX_LEVELS) for level, size in enumerate(sizes, 1)}
+def _blocks(
+    pages: Sequence[Page], style: Style, outline: Outline, words: frozenset[str]
+) -> Iterator[tuple[int, Block, str]]:
+    """Yield page, block and its text; a paragraph that the outline names is a heading."""
+    titles = frozenset(key for _, key in outline)
+    for page in drop_running_heads(pages, style, titles):
+        for block in group_lines(place_unruled(in_reading_order(page.lines)), style):
+            text = block_text(block, words)
+            is_named = (
+                block.category in (Category.TEXT, Category.LIST_ITEM) and (page.number, outline_key(text)) in outline
+            )
+            yield page.number, replace(block, category=Category.HEADING) if is_named else block, text
 
 
 def block_text(block: Block, words: frozenset[str]) -> str:

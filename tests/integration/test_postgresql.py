@@ -21,7 +21,7 @@ from catalog.blobs import BlobStore
 from catalog.database import Database
 from catalog.errors import ServiceUnavailable
 from catalog.models import Base, Document
-from tests.builders import a_claim, a_document_record, a_file, a_store, an_entry, publish_text
+from tests.builders import IDENTITY, a_claim, a_document_record, a_file, a_store, an_entry, publish_text
 from tests.unit.catalog.test_documents import *  # noqa: F403
 from tests.unit.catalog.test_feed import *  # noqa: F403
 from tests.unit.catalog.test_files import *  # noqa: F403
@@ -109,8 +109,8 @@ def test_changes_become_visible_in_the_order_of_their_numbers(database: Database
         assert not second_done.wait(0.3)
     thread.join()
     with database.read() as session:
-        found = feed.changes_after(session, 0, limit=10)
-    assert [10**6, 1] == [change.document_id for change in found]
+        first, second = feed.changes_after(session, 0, limit=10, identity=IDENTITY)
+    assert (10**6, True) == (first.document_id, second.document is not None)
 
 
 def test_claims_pass_over_rows_that_another_worker_is_claiming(database: Database, blobs: BlobStore) -> None:

@@ -8,8 +8,7 @@ from pathlib import Path
 import pytest
 import typer.main
 
-from api.cli import documents, keys, processes, questions, system  # noqa: F401 - they register their commands
-from api.cli.root import app
+from api.cli import load_commands
 from api.settings import Settings
 
 ROOT = Path(__file__).parents[2]
@@ -31,14 +30,14 @@ def _targets() -> set[str]:
 
 def _commands() -> dict[str, set[str]]:
     """Return the commands of `footnote`, each with its own commands."""
-    group = typer.main.get_command(app)
+    group = typer.main.get_command(load_commands())
     return {name: set(getattr(command, "commands", {})) for name, command in group.commands.items()}
 
 
 def _shell_lines(text: str) -> Iterator[str]:
     """Yield the lines of the blocks that are for a shell, or for nothing in particular."""
     for language, block in _CODE.findall(text):
-        if language in {"", "bash", "console", "sh", "shell", "text"}:
+        if language in {"", "bash", "console", "sh", "shell"}:
             yield from block.splitlines()
 
 
@@ -100,3 +99,10 @@ def test_every_footnote_command_in_code_exists(page: Path) -> None:
             if command not in commands or (commands[command] and word not in commands[command]):
                 unknown.append(f"footnote {command} {word}".strip())
     assert unknown == []
+
+
+def test_the_help_in_the_readme_is_the_commands_own() -> None:
+    """`docs/help_text.py` writes it; nobody types it."""
+    with_help = runpy.run_path(str(ROOT / "docs" / "help_text.py"))["with_help"]
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert with_help(readme) == readme

@@ -6,12 +6,12 @@ from catalog import documents, feed, stores
 from catalog.blobs import BlobStore
 from catalog.database import Database
 from catalog.models import Document, VectorStoreFile
-from tests.builders import a_chunk_record, a_store, publish_text, vectors_for
+from tests.builders import IDENTITY, a_chunk_record, a_store, publish_text, vectors_for
 
 
 def changes(database: Database, seq: int = 0, limit: int = 100) -> list[feed.DocumentChange]:
     with database.read() as session:
-        return feed.changes_after(session, seq, limit=limit)
+        return feed.changes_after(session, seq, limit=limit, identity=IDENTITY)
 
 
 def entry_of(session: object, document_id: int) -> VectorStoreFile:

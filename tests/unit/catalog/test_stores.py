@@ -9,7 +9,7 @@ from catalog.database import Database
 from catalog.errors import Conflict, InvalidFile, NotFound
 from catalog.models import DEFAULT_PROJECT, Chunk, Document, File, JobStatus, VectorStore, VectorStoreFile
 from catalog.paging import PageRequest
-from tests.builders import a_claim, a_file, a_store, an_entry, publish_text
+from tests.builders import IDENTITY, a_claim, a_file, a_store, an_entry, publish_text
 
 
 def fail_next(database: Database, message: str = "It is damaged.") -> None:
@@ -121,7 +121,7 @@ def test_new_attributes_reach_the_followers_of_the_feed(database: Database, blob
         entry = session.scalars(select(VectorStoreFile)).one()
         stores.set_attributes(database, session, entry, {"b": "x"})
     with database.read() as session:
-        (change,) = feed.changes_after(session, position, limit=10)
+        (change,) = feed.changes_after(session, position, limit=10, identity=IDENTITY)
     assert document_id == change.document_id
     assert change.document is not None
     assert {"b": "x"} == change.document.attributes
@@ -136,7 +136,7 @@ def test_attributes_of_a_file_that_waits_are_announced_with_its_document(databas
         assert feed.position(session) == 0
     publish_text(database, blobs, store, file=file)
     with database.read() as session:
-        (change,) = feed.changes_after(session, 0, limit=10)
+        (change,) = feed.changes_after(session, 0, limit=10, identity=IDENTITY)
     assert change.document is not None
     assert {"b": 1} == change.document.attributes
 

@@ -18,7 +18,7 @@ from retrieval.embedders.hashing import HashingEmbedder
 from retrieval.indexes.memory import MemoryIndex
 from retrieval.replica import Replica
 from retrieval.searcher import Searcher
-from tests.builders import a_scope, a_store, publish_text
+from tests.builders import IDENTITY, a_scope, a_store, publish_text
 
 PUMP, ROOF = "The pump is checked every second spring.", "The roof was covered with slate."
 
@@ -60,7 +60,7 @@ class Desk:
         self.database = database
         self.store: VectorStore = a_store(database)
         self.ids = [publish_text(database, blobs, self.store, each) for each in (PUMP, ROOF)]
-        self.searcher = Searcher(database, Replica(database, MemoryIndex(dimension=64)), embedder)
+        self.searcher = Searcher(database, Replica(database, MemoryIndex(dimension=64), identity=IDENTITY), embedder)
 
     def ask(self, generator: ScriptedGenerator, question: str = "pump checked spring", **options: Any) -> list[Any]:
         answerer = Answerer(self.database, self.searcher, generator, load_template("answer"))

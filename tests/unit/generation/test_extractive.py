@@ -4,7 +4,7 @@ import pytest
 
 from catalog.errors import ConfigurationError
 from generation.backends.base import NO_ANSWER, Finished, FinishReason, Prompt, TextDelta
-from generation.backends.extractive import ExtractiveGenerator, choose_quotes, word_coverage
+from generation.backends.extractive import ExtractiveGenerator, choose_quotes, sentences_of
 from generation.backends.opener import open_generator
 from generation.prompts import load_template
 from retrieval.embedders.hashing import HashingEmbedder
@@ -37,7 +37,7 @@ def test_the_answering_sentence_is_quoted_with_its_source(generator: ExtractiveG
     text, finished = write(generator, a_prompt("When is the red pump checked?", "Other matters are here.", PUMP))
     assert "The red pump is checked every second spring. [2]" == text
     assert (FinishReason.STOP, 8) == (finished.reason, finished.usage.output_tokens)
-    assert 4 + 17 == finished.usage.input_tokens
+    assert 4 + 18 == finished.usage.input_tokens
 
 
 @pytest.mark.parametrize("texts", [[], [""], ["Totally different matters, far away."], ["| --- | --- |"]])
@@ -67,31 +67,38 @@ def test_it_ends_when_it_is_cancelled(generator: ExtractiveGenerator) -> None:
 
 
 def test_equal_sentences_are_quoted_once(generator: ExtractiveGenerator) -> None:
-    """Two sources that say the same are one quote; at most three are made, none far below the best."""
-    candidates = generator.candidates("red pump", a_prompt("red pump", *["The red pump is here."] * 3).sources)
-    assert 3 == len(candidates)
-    assert [1] == [quote.source.number for quote in choose_quotes(candidates, min_evidence=0.1)]
+    """Sources that say the same are one quote; at most three are made, none far below the best."""
+    same = generator.candidates("red pump", a_prompt("red pump", *["The red pump is here."] * 3).sources)
+    assert 3 == len(same)
+    assert [1] == [quote.source.number for quote in choose_quotes(same, min_evidence=0.1)]
     many = [f"The red pump {n} is here." for n in range(6)]
-    quotes = choose_quotes(
-        generator.candidates("red pump", a_prompt("red pump", *many).sources), min_evidence=0.1
-    )
+    quotes = choose_quotes(generator.candidates("red pump", a_prompt("red pump", *many).sources), min_evidence=0.1)
     assert 1 <= len(quotes) <= 3
     assert all(quote.evidence >= 0.9 * quotes[0].evidence for quote in quotes)
 
 
-def test_a_sentence_over_two_lines_is_quoted_as_one() -> None:
+def test_a_sentence_over_two_lines_is_quoted_as_one(generator: ExtractiveGenerator) -> None:
     """Line ends of a PDF are blanks in an answer."""
-    generator = ExtractiveGenerator(HashingEmbedder())
     text, _ = write(generator, a_prompt("When is the red pump checked?", "The red pump\nis checked in spring."))
     assert "The red pump is checked in spring. [1]" == text
 
 
-def test_rare_words_cover_more_than_frequent_ones() -> None:
-    """Coverage is 0 to 1, and a word that every text has says little."""
-    frequent, rare, none, whole = word_coverage("common rare", ["common", "rare", "", "common rare", "common x"][:4])
-    assert 0 == none < frequent < rare < whole == pytest.approx(1.0)
-    assert [0.0] == word_coverage("?", ["words"])
-    assert [] == word_coverage("words", [])
+def test_every_quote_stands_in_its_source(generator: ExtractiveGenerator) -> None:
+    """Candidates are ranges of their sources, and none reaches over two paragraphs or into another source."""
+    prompt = a_prompt("red pump", f"{PUMP}\n\nA second paragraph follows here.", "| Pump | Size |\n| --- | --- |\n| red | 7 |")
+    candidates = generator.candidates("red pump", prompt.sources)
+    assert candidates
+    for candidate in candidates:
+        quote = candidate.source.text[candidate.start : candidate.end]
+        assert quote.strip() == quote != ""
+        assert "\n\n" not in quote
+        assert candidate.text == " ".join(quote.split())
+
+
+def test_a_table_row_is_quoted_alone_and_read_with_its_columns(generator: ExtractiveGenerator) -> None:
+    """The header row says what the cells mean; it is no quote itself, nor is the rule below it."""
+    (source,) = a_prompt("?", "| Pump | Size |\n| --- | --- |\n| red | 7 mm |\n| blue | 9 mm |").sources
+    assert ["Pump: red; Size: 7 mm", "Pump: blue; Size: 9 mm"] == [row.meaning for row in sentences_of(source)]
 
 
 def test_generators_are_opened_by_name(embedder: HashingEmbedder) -> None:

@@ -62,7 +62,7 @@ def test_an_undefined_name_in_a_template_is_an_error() -> None:
         broken.render("Why?", [], nonce="n")
 
 
-@pytest.mark.parametrize("name", ["nonsense", "", "../prompts/answer"])
+@pytest.mark.parametrize("name", ["nonsense", ""])
 def test_an_unknown_template_is_a_wrong_setting(name: str) -> None:
     """The message names what was asked for."""
     with pytest.raises(ConfigurationError, match="There is no prompt") as caught:
