@@ -123,18 +123,6 @@ def test_two_columns_are_read_one_after_the_other_however_they_are_drawn(tmp_pat
     ]
 
 
-def test_rows_of_a_table_stay_lines(tmp_path: Path) -> None:
-    rows = [("Item", "2023", "2022"), ("Sales", "1,200", "1,100"), ("Costs", "900", "850"), ("Profit", "300", "250")]
-
-    def draw(canvas: Canvas) -> None:
-        write(canvas, 72, 100, "The table below shows the figures of the last two years.")
-        for number, cells in enumerate(rows):
-            for x, cell in zip((72, 250, 350), cells, strict=True):
-                write(canvas, x, 130 + 14 * number, cell)
-
-    assert elements(parse(tmp_path, pdf(draw)))[1] == (Category.TABLE, "\n".join(" ".join(row) for row in rows))
-
-
 def test_running_heads_and_page_numbers_are_left_out(tmp_path: Path) -> None:
     words = ("one", "two", "three", "four", "five")
 

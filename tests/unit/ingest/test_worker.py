@@ -1,0 +1,285 @@
+"""The worker ends every job: published, failed with a reason, to be tried again, or given back."""
+
+import logging
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from sqlalchemy import delete, func, select, update
+
+from catalog import jobs, stores
+from catalog.blobs import BlobStore
+from catalog.database import Database
+from catalog.documents import DocumentRecord
+from catalog.errors import InvalidFile, LeaseLost, ServiceUnavailable
+from catalog.jobs import Job
+from catalog.models import Document, File, JobStatus, VectorStoreFile
+from ingest.pipeline import Progress
+from ingest.worker import Worker, presence, release_dead
+from tests.builders import a_claim, a_document_record, a_file, a_store, an_entry
+
+LEASE_S = 0.3
+
+
+@dataclass
+class ScriptedPipeline:
+    """Does what it is told to instead of parsing."""
+
+    deed: Callable[[Job, Progress], None] = lambda job, progress: None
+    built: int = 0
+
+    def build(self, job: Job, progress: Progress) -> DocumentRecord:
+        self.built += 1
+        self.deed(job, progress)
+        return a_document_record(job.file_id)
+
+
+class Shop:
+    """A store with one waiting file, and a worker."""
+
+    def __init__(self, database: Database, blobs: BlobStore) -> None:
+        self.database, self.blobs = database, blobs
+        self.stop = threading.Event()
+        self.entry_id = an_entry(database, a_store(database), a_file(database, blobs)).id
+
+    def worker(self, deed: Callable[[Job, Progress], None] = lambda job, progress: None) -> Worker:
+        self.pipeline = ScriptedPipeline(deed)
+        return Worker(self.database, self.blobs, self.pipeline, name="w", lease_s=LEASE_S)  # type: ignore[arg-type]
+
+    @property
+    def entry(self) -> VectorStoreFile:
+        with self.database.read() as session:
+            return session.get_one(VectorStoreFile, self.entry_id)
+
+    @property
+    def document_count(self) -> int:
+        with self.database.read() as session:
+            return session.scalar(select(func.count()).select_from(Document)) or 0
+
+    def change(self, **values: object) -> None:
+        with self.database.write() as session:
+            session.execute(update(VectorStoreFile).values(**values))
+
+
+@pytest.fixture
+def shop(database: Database, blobs: BlobStore) -> Shop:
+    return Shop(database, blobs)
+
+
+def raising(error: Exception) -> Callable[[Job, Progress], None]:
+    def deed(job: Job, progress: Progress) -> None:
+        raise error
+
+    return deed
+
+
+def until_lost(job: Job, progress: Progress) -> None:
+    """Work until the lease is lost."""
+    deadline = time.monotonic() + 20
+    while time.monotonic() < deadline:
+        progress(0.5)
+        time.sleep(0.02)
+    raise TimeoutError("the lease was never lost")
+
+
+def test_a_job_is_processed_and_published(shop: Shop) -> None:
+    """The file is completed, and then there is nothing to do."""
+    worker = shop.worker()
+    assert [True, False] == [worker.run_one(shop.stop), worker.run_one(shop.stop)]
+    assert (JobStatus.COMPLETED, 1, 1) == (shop.entry.status, shop.document_count, shop.pipeline.built)
+
+
+def test_a_file_that_cannot_be_read_fails_with_its_reason(shop: Shop) -> None:
+    """It is not tried again."""
+    worker = shop.worker(raising(InvalidFile("It is encrypted.")))
+    assert worker.run_one(shop.stop)
+    entry = shop.entry
+    assert (JobStatus.FAILED, "invalid_file", "It is encrypted.") == (
+        entry.status,
+        entry.error_code,
+        entry.error_message,
+    )
+    assert not worker.run_one(shop.stop)
+
+
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [(ServiceUnavailable("It is down."), "It is down."), (KeyError("oops"), "KeyError: 'oops'")],
+)
+def test_an_error_that_may_pass_is_retried_and_then_failed(
+    shop: Shop, error: Exception, message: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Outages and faults of our own cost tries; after five of them the file fails with the last words."""
+    worker = shop.worker(raising(error))
+    for failures in range(1, jobs.MAX_FAILURES + 1):
+        assert JobStatus.IN_PROGRESS == shop.entry.status
+        assert worker.run_one(shop.stop)
+        assert (failures, message) == (shop.entry.failures, shop.entry.error_message)
+        assert not worker.run_one(shop.stop)
+        shop.change(not_before=0.0)
+    assert (JobStatus.FAILED, "server_error") == (shop.entry.status, shop.entry.error_code)
+    assert jobs.MAX_FAILURES == shop.pipeline.built
+    assert isinstance(error, ServiceUnavailable) or "Unexpected error" in caplog.text
+
+
+def test_a_file_that_is_ready_after_a_retry_shows_no_error(shop: Shop) -> None:
+    """What went wrong before is forgotten when the document is there."""
+    assert shop.worker(raising(ServiceUnavailable())).run_one(shop.stop)
+    shop.change(not_before=0.0)
+    assert shop.worker().run_one(shop.stop)
+    assert (JobStatus.COMPLETED, None, None) == (shop.entry.status, shop.entry.error_code, shop.entry.error_message)
+
+
+def test_a_file_that_kills_its_workers_is_given_up(shop: Shop) -> None:
+    """After a hundred claims that came to no end, it is not even begun."""
+    shop.change(fence=jobs.MAX_CLAIMS)
+    assert shop.worker().run_one(shop.stop)
+    assert (JobStatus.FAILED, 0) == (shop.entry.status, shop.pipeline.built)
+    assert "100 times" in str(shop.entry.error_message)
+
+
+def test_the_lease_is_kept_while_the_work_goes_on(shop: Shop) -> None:
+    """A document that takes several leases stays with its worker, and the row shows the progress."""
+    seen: list[float] = []
+
+    def slow(job: Job, progress: Progress) -> None:
+        progress(0.4)
+        time.sleep(3 * LEASE_S)
+        seen.append(shop.entry.progress)
+        with shop.database.write() as session:
+            assert jobs.claim(session, "another") is None
+
+    assert shop.worker(slow).run_one(shop.stop)
+    assert ([0.4], JobStatus.COMPLETED) == (seen, shop.entry.status)
+
+
+def test_a_cancelled_file_is_left_alone(shop: Shop) -> None:
+    """The worker ends its work at the next sign of life, and publishes nothing."""
+
+    def deed(job: Job, progress: Progress) -> None:
+        with shop.database.write() as session:
+            stores.cancel(session, session.get_one(VectorStoreFile, job.id))
+        until_lost(job, progress)
+
+    assert shop.worker(deed).run_one(shop.stop)
+    assert (JobStatus.CANCELLED, 0) == (shop.entry.status, shop.document_count)
+
+
+@pytest.mark.parametrize("is_noticed", [True, False])
+def test_a_file_that_is_deleted_midway_is_not_published(shop: Shop, is_noticed: bool) -> None:
+    """Whether the heartbeat notices it or the publication does: no document, and no error."""
+
+    def deed(job: Job, progress: Progress) -> None:
+        with shop.database.write() as session:
+            session.execute(delete(File))
+        if is_noticed:
+            until_lost(job, progress)
+
+    assert shop.worker(deed).run_one(shop.stop)
+    assert 0 == shop.document_count
+
+
+def test_a_job_that_was_taken_over_stays_with_the_new_worker(shop: Shop) -> None:
+    """A worker that slept too long neither publishes nor lets go of what is no longer its own."""
+    taken: list[Job] = []
+
+    def deed(job: Job, progress: Progress) -> None:
+        shop.change(lease_until=1.0)
+        taken.append(a_claim(shop.database, "another", lease_s=60))
+
+    assert shop.worker(deed).run_one(shop.stop)
+    assert ("another", taken[0].fence, 0) == (shop.entry.owner, shop.entry.fence, shop.document_count)
+
+
+def test_a_worker_that_is_stopped_gives_its_job_back_at_once(shop: Shop) -> None:
+    """Another one can claim it without waiting for the lease, and no failure is counted."""
+
+    def deed(job: Job, progress: Progress) -> None:
+        shop.stop.set()
+        until_lost(job, progress)
+
+    assert shop.worker(deed).run_one(shop.stop)
+    assert (JobStatus.IN_PROGRESS, None, 0) == (shop.entry.status, shop.entry.owner, shop.entry.failures)
+    assert shop.entry_id == a_claim(shop.database, "another").id
+
+
+def test_it_works_until_it_is_stopped(shop: Shop) -> None:
+    """`run` takes job after job, waits while there is none, and ends soon after the signal."""
+    thread = threading.Thread(target=shop.worker().run, args=(shop.stop,))
+    thread.start()
+    store = a_store(shop.database)
+    for n in range(3):
+        an_entry(shop.database, store, a_file(shop.database, shop.blobs, b"more %d" % n))
+    deadline = time.monotonic() + 20
+    while shop.document_count < 4 and time.monotonic() < deadline:
+        time.sleep(0.02)
+    shop.stop.set()
+    thread.join(10)
+    assert (4, False) == (shop.document_count, thread.is_alive())
+
+
+def test_an_outage_of_the_database_does_not_end_the_worker(
+    shop: Shop, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It says so, waits, and tries again."""
+    empty = Database(f"sqlite:///{tmp_path / 'not-migrated.sqlite'}")
+    worker = Worker(empty, shop.blobs, ScriptedPipeline(), name="w", lease_s=LEASE_S)  # type: ignore[arg-type]
+    with caplog.at_level(logging.WARNING):
+        thread = threading.Thread(target=worker.run, args=(shop.stop,))
+        thread.start()
+        deadline = time.monotonic() + 20
+        while "Trying again" not in caplog.text and time.monotonic() < deadline:
+            time.sleep(0.02)
+        assert thread.is_alive()
+        shop.stop.set()
+        thread.join(10)
+    empty.close()
+    assert "does not answer" in caplog.text
+
+
+# --- presence ---------------------------------------------------------------------------------------------------------
+
+CLAIM_AND_WAIT = """
+import sys, time
+from pathlib import Path
+from catalog import jobs
+from catalog.database import Database
+from ingest.worker import presence
+database = Database(sys.argv[1])
+with presence(database, Path(sys.argv[2])) as name:
+    with database.write() as session:
+        assert jobs.claim(session, name, lease_s=3600) is not None
+    print(name, flush=True)
+    time.sleep(60)
+"""
+
+
+def test_the_jobs_of_a_killed_worker_are_free_at_once(shop: Shop, tmp_path: Path) -> None:
+    """Nobody waits an hour for the lease of a process that is gone; one that lives keeps its job."""
+    folder = tmp_path / "workers"
+    command = [sys.executable, "-c", CLAIM_AND_WAIT, shop.database.url.render_as_string(), str(folder)]
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as process:
+        assert process.stdout is not None
+        name = process.stdout.readline().strip()
+        assert (name, 0) == (shop.entry.owner, release_dead(shop.database, folder))
+        process.kill()
+    with presence(shop.database, folder) as own:
+        assert [f"{own}.lock"] == [path.name for path in folder.iterdir()]
+        assert None is shop.entry.owner
+        assert shop.entry_id == a_claim(shop.database, own).id
+    assert [] == list(folder.iterdir())
+
+
+def test_a_worker_that_leaves_lets_go_of_its_jobs(shop: Shop, tmp_path: Path) -> None:
+    """Also when it leaves by an exception."""
+    with pytest.raises(LeaseLost), presence(shop.database, tmp_path / "workers") as name:
+        a_claim(shop.database, name, lease_s=3600)
+        raise LeaseLost
+    assert None is shop.entry.owner
