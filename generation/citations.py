@@ -7,7 +7,7 @@ from itertools import pairwise
 from typing import Final
 
 from generation.backends.base import NO_ANSWER, Source
-from retrieval.analysis import terms
+from retrieval.analysis import fold, terms
 from retrieval.sentences import split_sentences
 
 _MARKER: Final = re.compile(r"[ \t]*\[(\d{1,4})\]")
@@ -17,7 +17,9 @@ _UNFINISHED: Final = re.compile(r"[ \t]*(?:\[(?:\d{0,4}|n|no|non|none)?)?\Z")
 _CLOSING: Final = re.compile(r"[.!?,;:…。！？]*")
 # Share of a claim's words that a sentence must hold to support it when it is not quoted word for word.
 _MIN_SUPPORT: Final = 0.5
-_NUMBER: Final = re.compile(r"\d")
+_DIGIT: Final = re.compile(r"\d")
+# `1.5`, `1,000`, `4.3.1`: a number with its decimals, of which a part is another number.
+_NUMBER: Final = re.compile(r"\d+(?:[.,]\d+)*")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -160,17 +162,22 @@ def locate(claim: str, text: str) -> tuple[int, int] | None:
     return _best_support(sentences[-1], text)
 
 
-def _find_words(wording: str, text: str) -> tuple[int, int] | None:
-    words = wording.split()
+def _find_words(quoted: str, text: str) -> tuple[int, int] | None:
+    words = quoted.split()
     if not words:
         return None
-    match = re.search(r"\s+".join(re.escape(word) for word in words), text, re.IGNORECASE)
+    # Not inside of a longer word or number: `is 5` does not stand in `is 50`, nor in `is 5.5`.
+    before = r"(?<!\w)(?<!\d[.,])" if words[0][0].isalnum() else ""
+    last = words[-1][-1]
+    after = r"(?!\w)(?![.,]\d)" if last.isalnum() else r"(?!\d)" if last in ".," else ""
+    wording = r"\s+".join(re.escape(word) for word in words)
+    match = re.search(f"{before}{wording}{after}", text, re.IGNORECASE)
     return match.span() if match else None
 
 
 def _best_support(claim: str, text: str) -> tuple[int, int] | None:
     wanted = set(terms(claim))
-    figures = {term for term in wanted if _NUMBER.search(term)}
+    figures, numbers = {term for term in wanted if _DIGIT.search(term)}, _numbers(claim)
     spans = split_sentences(text)
     best: tuple[float, int, tuple[int, int]] | None = None
     # Single sentences first, then pairs: a pair wins only by holding more.
@@ -179,9 +186,15 @@ def _best_support(claim: str, text: str) -> tuple[int, int] | None:
         held = wanted.intersection(terms(text[span[0] : span[1]]))
         share = len(held) / len(wanted) if wanted else 0.0
         candidate = (share, -(span[1] - span[0]), span)
-        if share >= _MIN_SUPPORT and figures <= held and (best is None or candidate[0] > best[0]):
+        is_supported = share >= _MIN_SUPPORT and figures <= held and numbers <= _numbers(text[span[0] : span[1]])
+        if is_supported and (best is None or candidate[0] > best[0]):
             best = candidate
     return best[2] if best else None
+
+
+def _numbers(text: str) -> set[str]:
+    """Return the numbers in `text`; a decimal comma is a decimal point."""
+    return {number.replace(",", ".") for number in _NUMBER.findall(fold(text))}
 
 
 def page_at(page_spans: Sequence[tuple[int, int, int]], position: int) -> int | None:

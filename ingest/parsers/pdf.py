@@ -17,7 +17,7 @@ from ingest.parsers.pdf_heads import drop_running_heads
 from ingest.parsers.pdf_layout import Block, Style, group_lines, measure_style
 from ingest.parsers.pdf_lines import Line, Page, read_page
 from ingest.parsers.pdf_outline import Outline, heading_levels, outline_key, read_outline
-from ingest.parsers.pdf_tables import LEADERS, has_leaders, place_unruled
+from ingest.parsers.pdf_tables import LEADERS, has_leaders, place_unruled, with_page_numbers
 from ingest.parsers.tables import markdown_table
 
 # What programs write into the title by themselves.
@@ -100,7 +100,7 @@ def _blocks(
     """Yield page, block and its text; a paragraph that the outline names is a heading."""
     titles = frozenset(key for _, key in outline)
     for page in drop_running_heads(pages, style, titles):
-        for block in group_lines(place_unruled(in_reading_order(page.lines)), style):
+        for block in group_lines(place_unruled(with_page_numbers(in_reading_order(page.lines))), style):
             text = block_text(block, words)
             is_named = (
                 block.category in (Category.TEXT, Category.LIST_ITEM) and (page.number, outline_key(text)) in outline

@@ -15,6 +15,12 @@ NUMBER = re.compile(r"[$€£¥(+-]*\s?\d[\d.,]*\s?[)%]*|[-–—]+")
 # Signs that programs put into narrow cells of their own, before and after the number that they belong to.
 _BEFORE_NUMBER = re.compile(r"(?:US)?[$€£¥]|[($€£¥]+")
 _AFTER_NUMBER = re.compile(r"[)%]+")
+_YEAR = re.compile(r"(?:FY\s?)?(?:19|20)\d\d[AE]?")
+# Rows that heads of columns take at most.
+_MOST_HEADS = 5
+# Rows that can hold heads, and the points by which a head can lie beside its numbers.
+_HEAD_ROWS = 2
+_HEAD_APART = 30.0
 # What is framed with more lines than this in its usual cell is a part of the page.
 _CELL_LINES = 8
 # Share of the cells of a table that have text; of a chart's or a form's few have.
@@ -65,7 +71,39 @@ def normalized(rows: Sequence[Row]) -> list[Row]:
             found[-1] = [a or b for a, b in zip(found[-1], column, strict=True)]
         else:
             found.append(column)
+    for number in range(len(found) - 2, 0, -1):
+        if len(found[number]) > _HEAD_ROWS + 1 and _is_head_alone(found[number]):
+            head = found.pop(number)
+            target = max(number - 1, 1)  # The first column is that of the labels.
+            found[target] = _over(head, found[target])
     return list(zip(*found, strict=True))
+
+
+def _over(head: Sequence[Cell], column: Sequence[Cell]) -> list[Cell]:
+    """Return `column` with the head that stands over it and the columns to its right."""
+    return [tuple(sorted(a + b, key=lambda piece: piece.box[1])) for a, b in zip(head, column, strict=True)]
+
+
+def parted_head(rows: Sequence[Row]) -> tuple[list[Row], list[Row]]:
+    """Return the rows that head the columns as one, and the others; the first list is empty where that is not known.
+
+    They have nothing above the labels, but for the last of them where heads over several columns stand above it.
+    """
+    count = 0
+    while count < min(len(rows) - 1, _MOST_HEADS) and not rows[count][0] and _has_no_figures(rows[count]):
+        count += 1
+    if 0 < count < len(rows) - 1 and not all(rows[0][1:]) and any(rows[count][1:]) and _has_no_figures(rows[count]):
+        count += 1
+    return ([joined_rows(rows[:count])] if count else []), list(rows[count:])
+
+
+def joined_rows(rows: Sequence[Row]) -> Row:
+    return tuple(tuple(piece for cell in column for piece in cell) for column in zip(*rows, strict=True))
+
+
+def _has_no_figures(row: Row) -> bool:
+    texts = [piece.text for cell in row[1:] for piece in cell]
+    return not any(NUMBER.fullmatch(text) and not _YEAR.fullmatch(text) for text in texts)
 
 
 def joined_signs(segments: Sequence[Segment]) -> list[Segment]:
@@ -113,11 +151,19 @@ def _pair(a: Line, b: Line) -> Line:
 
 
 def _are_one_column(a: Sequence[Cell], b: Sequence[Cell]) -> bool:
-    """Tell whether no row has text in both and they lie over each other: cells merged in some rows alone."""
+    """Tell whether no row has text in both and they lie over each other: cells merged in some rows alone.
+
+    A head in the middle over narrow cells may lie beside the numbers instead.
+    """
     if any(x and y for x, y in zip(a, b, strict=True)):
         return False
     (left, right), (other_left, other_right) = _extent(a), _extent(b)
-    return min(right, other_right) - max(left, other_left) > 1
+    apart = max(left, other_left) - min(right, other_right)
+    return apart < -1 or (_is_head_alone(a) != _is_head_alone(b) and apart < _HEAD_APART)
+
+
+def _is_head_alone(column: Sequence[Cell]) -> bool:
+    return not any(column[_HEAD_ROWS:])
 
 
 def _extent(column: Sequence[Cell]) -> tuple[float, float]:

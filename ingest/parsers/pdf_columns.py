@@ -137,11 +137,11 @@ def _merged_rows(lines: Sequence[Line]) -> list[Line]:
     vertical = [line for line in lines if line.is_vertical]
     horizontal = (line for line in lines if not line.is_vertical)
     for line in sorted(horizontal, key=lambda line: (_height(line), line.box[0])):
-        if rows and not line.rows and not rows[-1][0].rows and _are_level(rows[-1][0].box, line.box):
+        if rows and not line.rows and not rows[-1][0].rows and are_level(rows[-1][0].box, line.box):
             rows[-1].append(line)
         else:
             rows.append([line])
-    return [*(_merged(sorted(row, key=lambda line: line.box[0])) for row in rows), *vertical]
+    return [*(merged(sorted(row, key=lambda line: line.box[0])) for row in rows), *vertical]
 
 
 def _height(line: Line) -> float:
@@ -149,12 +149,14 @@ def _height(line: Line) -> float:
     return 2 * line.box[1] + line.size if line.rows else line.box[1] + line.box[3]
 
 
-def _are_level(a: Box, b: Box) -> bool:
+def are_level(a: Box, b: Box) -> bool:
+    """Tell whether two lines stand at one height."""
     apart = abs((a[1] + a[3]) - (b[1] + b[3])) / 2
     return apart < 0.5 * min(a[3] - a[1], b[3] - b[1])
 
 
-def _merged(row: list[Line]) -> Line:
+def merged(row: Sequence[Line]) -> Line:
+    """Return lines at one height, from left to right, as one."""
     if len(row) == 1:
         return row[0]
     tops, bottoms = [line.box[1] for line in row], [line.box[3] for line in row]

@@ -6,15 +6,16 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from ingest.documents import Box
-from ingest.parsers.pdf_cells import is_table, levels, normalized, table_line
+from ingest.parsers.pdf_cells import is_table, levels, normalized, parted_head, table_line
 from ingest.parsers.pdf_columns import split
 from ingest.parsers.pdf_lines import Line, Row, Segment
-from ingest.parsers.pdf_rules import Grid, Rule
+from ingest.parsers.pdf_rules import Grid, Rule, places
 
 # Points by which text may stick out of its cell, and rules miss each other.
 _TOLERANCE = 3.0
-# Points between grids side by side that are one table.
-_GUTTER = 12.0
+# Points between grids side by side that are one table, and the share of their rows that are at one height then.
+_GUTTER = 24.0
+_SHARED = 0.7
 # Lines above a grid that can be its column heads, and the gap to each in sizes.
 _HEAD_LINES = 4
 _HEAD_GAP = 0.8
@@ -48,10 +49,10 @@ def _side_by_side(grids: Sequence[Grid]) -> list[Grid]:
     found: list[Grid] = []
     for grid in sorted(grids, key=lambda grid: grid.box[0]):
         for index, left in enumerate(found):
-            if _is_half(left.box, grid.box):
+            if _is_half(left, grid):
                 found[index] = Grid(
                     xs=left.xs + tuple(x for x in grid.xs if x > left.xs[-1] + _TOLERANCE),
-                    ys=left.ys if len(left.ys) > len(grid.ys) else grid.ys,
+                    ys=places((*left.ys, *grid.ys)),
                     vertical=left.vertical + grid.vertical,
                     horizontal=left.horizontal + grid.horizontal,
                 )
@@ -61,12 +62,13 @@ def _side_by_side(grids: Sequence[Grid]) -> list[Grid]:
     return found
 
 
-def _is_half(left: Box, right: Box) -> bool:
-    return (
-        abs(left[1] - right[1]) <= _TOLERANCE
-        and abs(left[3] - right[3]) <= _TOLERANCE
-        and -_TOLERANCE <= right[0] - left[2] <= _GUTTER
-    )
+def _is_half(left: Grid, right: Grid) -> bool:
+    """Tell whether two grids next to each other have most of their rows at the same heights."""
+    if not -_TOLERANCE <= right.box[0] - left.box[2] <= _GUTTER:
+        return False
+    few, many = sorted((left.ys, right.ys), key=len)
+    shared = sum(any(abs(y - other) <= _TOLERANCE for other in many) for y in few)
+    return shared >= max(3, _SHARED * len(few))
 
 
 def _heads(lines: Sequence[Line], grid: Grid) -> list[Line]:
@@ -126,9 +128,10 @@ def _divided(line: Line, grid: Grid) -> list[Line]:
     for segment in line.segments:
         is_outside = not left <= (segment.left + segment.right) / 2 <= right
         if is_outside and was_outside:
-            before = parts.pop()
-            segment = Segment(text=f"{before.text} {segment.text}", left=before.left, right=segment.right)  # noqa: PLW2901
-        parts.append(segment)
+            before = parts[-1]
+            parts[-1] = Segment(f"{before.text} {segment.text}", before.left, segment.right)
+        else:
+            parts.append(segment)
         was_outside = is_outside
     return split(line, parts)
 
@@ -152,7 +155,8 @@ def _table(grid: Grid, pieces: Sequence[Line], heads: Sequence[Line]) -> Line | 
     if heads:
         rows.insert(0, _head_row(heads, grid))
     left, top, right, bottom = grid.box
-    return table_line(normalized(rows), (left, min([top, *(head.box[1] for head in heads)]), right, bottom))
+    head, rest = parted_head(normalized(rows))
+    return table_line([*head, *rest], (left, min([top, *(head.box[1] for head in heads)]), right, bottom))
 
 
 def _head_row(heads: Sequence[Line], grid: Grid) -> Row:

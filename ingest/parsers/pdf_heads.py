@@ -80,7 +80,9 @@ def _margins(page: Page) -> list[_Margin]:
 
 def _edge(lines: Sequence[Line], height: float, *, from_top: bool) -> list[Line]:
     """Return the lines at the top or bottom of a page that a gap sets apart from its text."""
-    heights = levels([line for line in lines if not line.is_vertical])
+    near = 2 * _MARGIN * height  # Beyond it nothing decides.
+    outer = (line for line in lines if (line.box[1] < near if from_top else line.box[3] > height - near))
+    heights = levels([line for line in outer if not line.is_vertical])
     found: list[Line] = []
     inner = 0.0
     for count, level in enumerate(heights if from_top else reversed(heights)):
@@ -98,12 +100,15 @@ def _edge(lines: Sequence[Line], height: float, *, from_top: bool) -> list[Line]
 def _is_running(margin: _Margin, around: Sequence[Sequence[_Margin]], titles: Set[str], style: Style) -> bool:
     """Tell whether lines at the place of `margin` on the pages around are like it, or say which chapter this is."""
     level = [peer for peer in (_at_place(margin, other) for other in around) if peer is not None]
-    if len(level) < 2 or len(level) < _RECURS * len(around):
+    if len(level) < max(min(2, len(around)), _RECURS * len(around), 1):
         return False
-    alike = sum(_are_alike(margin, peer) for peer in level)
+    # A title where slides, or chapters, have theirs stands out; it is one of many that share words.
+    is_title = stands_out(margin.line, style)
+    can_vary = not is_title and len(around) >= _ALIKE
+    alike = sum(margin.texts == peer.texts or (can_vary and _share_words(margin, peer)) for peer in level)
     if alike >= min(_ALIKE, len(around)) and alike >= _RECURS * len(level):
         return len(margin.texts) < _CELLS or "" in margin.texts
-    if stands_out(margin.line, style):  # A title where the pages of slides, or chapters, have theirs.
+    if is_title:
         return False
     repeated = {text for peer in level for text in peer.texts}
     return all(not text or text in titles or text in repeated for text in margin.texts)
@@ -117,9 +122,7 @@ def _at_place(margin: _Margin, others: Sequence[_Margin]) -> _Margin | None:
     )
 
 
-def _are_alike(a: _Margin, b: _Margin) -> bool:
-    if a.texts == b.texts:
-        return True
+def _share_words(a: _Margin, b: _Margin) -> bool:
     return 2 * len(a.words & b.words) > max(len(a.words), len(b.words))
 
 

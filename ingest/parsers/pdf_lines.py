@@ -20,8 +20,8 @@ from ingest.parsers.pdf_rules import Grid, find_grids, read_rules
 HYPHEN_BREAK = "\ufffe"
 # A gap of this many font sizes between two pieces of a line separates columns or table cells, not words.
 _WIDE_GAP = 1.5
-# The same where a rule passes through the gap; a word drawn in pieces has less.
-_CELL_GAP = 0.15
+# The same where a rule passes through the gap; words of a sentence have less.
+_CELL_GAP = 0.4
 # The same between two numbers or a number and a sign, in a line that has a wide gap as well.
 _NUMBER_GAP = 0.5
 # Width of a character, in sizes, from which on the words of a line may have wide gaps that PDFium does not tell.
@@ -259,7 +259,7 @@ def _segments(
         boxes = list(_words(textpage, frame, text, start))
         wide = _LOOSE_GAP * size
     rules = frame.rules_at((boxes[0][1] + boxes[0][3]) / 2)
-    gaps = [(a[2], b[0]) for a, b in pairwise(boxes) if b[0] - a[2] > _NUMBER_GAP * size or _divides(rules, a, b)]
+    gaps = [(a[2], b[0]) for a, b in pairwise(boxes) if b[0] - a[2] > _NUMBER_GAP * size or _divides(rules, a, b, size)]
     if not gaps or not (rules or any(b - a > wide for a, b in gaps)):
         return (Segment(text=_clean(text), left=boxes[0][0], right=boxes[-1][2]),)
     cuts = [0, *_cuts(textpage, frame, text, start, [left for _, left in gaps]), len(text)]
@@ -291,10 +291,8 @@ def _without_narrow_gaps(pieces: Sequence[Segment], rules: Sequence[float], wide
     return found
 
 
-def _divides(rules: Sequence[float], a: Box, b: Box) -> bool:
-    return (
-        bool(rules) and b[0] - a[2] > _CELL_GAP * (a[3] - a[1]) and any(a[2] - 1 <= rule <= b[0] + 1 for rule in rules)
-    )
+def _divides(rules: Sequence[float], a: Box, b: Box, size: float) -> bool:
+    return bool(rules) and b[0] - a[2] > _CELL_GAP * size and any(a[2] - 1 <= rule <= b[0] + 1 for rule in rules)
 
 
 def _cuts(textpage: pypdfium2.PdfTextPage, frame: _Frame, text: str, start: int, lefts: list[float]) -> Iterator[int]:

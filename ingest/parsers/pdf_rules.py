@@ -1,9 +1,10 @@
 """Grids of ruling lines on a PDF page, from its path objects: what says exactly where the cells of a table are."""
 
 import ctypes
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from functools import partial
+from itertools import islice, pairwise
 
 import pypdfium2
 import pypdfium2.raw as pdfium
@@ -14,8 +15,9 @@ from ingest.documents import Box
 _TOLERANCE = 3.0
 # Objects looked at on a page. Pages printed from HTML have thousands, a text object each word, and their paths first.
 _MAX_OBJECTS = 2000
-# A drawing with more straight lines than this on a page is a plan or a chart.
-_MAX_RULES = 1500
+# A page with more straight strokes than this, or rules once those of cells are joined, is a plan or a chart.
+_MAX_STROKES = 8000
+_MAX_RULES = 600
 # Rules shorter than this are ticks and strokes of letters.
 _MIN_LENGTH = 6.0
 # Left, bottom, right, top in PDF coordinates.
@@ -70,7 +72,7 @@ def _sides(path: pdfium.FPDF_PAGEOBJECT) -> Iterator[_Rect]:
     """Yield the straight horizontal and vertical strokes of a path of many."""
     matrix = pdfium.FS_MATRIX()
     count = pdfium.FPDFPath_CountSegments(path)
-    if not 2 <= count <= _MAX_RULES or not pdfium.FPDFPageObj_GetMatrix(path, matrix):
+    if not 2 <= count <= _MAX_STROKES or not pdfium.FPDFPageObj_GetMatrix(path, matrix):
         return
     x, y = ctypes.c_float(), ctypes.c_float()
     here = begin = (0.0, 0.0)
@@ -99,13 +101,15 @@ def _stroke(a: tuple[float, float], b: tuple[float, float]) -> Iterator[_Rect]:
 
 def find_grids(boxes: Iterable[Box]) -> list[Grid]:
     """Return the grids of at least two columns and two rows among thin `boxes`."""
-    boxes = list(boxes)
-    if not 4 <= len(boxes) <= _MAX_RULES:
+    boxes = list(islice(boxes, _MAX_STROKES + 1))
+    if not 4 <= len(boxes) <= _MAX_STROKES:
         return []
     wide = [box for box in boxes if box[2] - box[0] > box[3] - box[1]]
     tall = [box for box in boxes if box[2] - box[0] <= box[3] - box[1]]
     horizontal = _joined(Rule((box[1] + box[3]) / 2, box[0], box[2]) for box in wide)
     vertical = _joined(Rule((box[0] + box[2]) / 2, box[1], box[3]) for box in tall)
+    if len(horizontal) + len(vertical) > _MAX_RULES:
+        return []
     grids = (_grid(across, down) for across, down in _connected(horizontal, vertical))
     return [grid for grid in grids if grid is not None]
 
@@ -138,13 +142,19 @@ def _connected(horizontal: Sequence[Rule], vertical: Sequence[Rule]) -> Iterator
         across: list[Rule] = []
         down = [waiting_down.pop()]
         for one in down:  # It grows while it is read.
-            met = [rule for rule in waiting_across if _meet(rule, one)]
-            waiting_across = [rule for rule in waiting_across if rule not in met]
+            met, waiting_across = _parted(waiting_across, partial(_meet, down=one))
             across += met
-            reached = [rule for rule in waiting_down if any(_meet(other, rule) for other in met)]
-            waiting_down = [rule for rule in waiting_down if rule not in reached]
+            reached, waiting_down = _parted(waiting_down, partial(_meets_any, across=met))
             down += reached
         yield across, down
+
+
+def _parted(rules: Iterable[Rule], is_wanted: Callable[[Rule], bool]) -> tuple[list[Rule], list[Rule]]:
+    """Return the rules that are wanted, and the others."""
+    parts: tuple[list[Rule], list[Rule]] = ([], [])
+    for rule in rules:
+        parts[not is_wanted(rule)].append(rule)
+    return parts
 
 
 def _meet(across: Rule, down: Rule) -> bool:
@@ -154,17 +164,21 @@ def _meet(across: Rule, down: Rule) -> bool:
     )
 
 
+def _meets_any(down: Rule, across: Iterable[Rule]) -> bool:
+    return any(_meet(rule, down) for rule in across)
+
+
 def _grid(across: Sequence[Rule], down: Sequence[Rule]) -> Grid | None:
     if not across or not down:
         return None
-    xs = _places([*(r.at for r in down), min(r.start for r in across), max(r.end for r in across)])
-    ys = _places([*(r.at for r in across), min(r.start for r in down), max(r.end for r in down)])
+    xs = places([*(r.at for r in down), min(r.start for r in across), max(r.end for r in across)])
+    ys = places([*(r.at for r in across), min(r.start for r in down), max(r.end for r in down)])
     if len(xs) < 3 or len(ys) < 3:
         return None
     return Grid(xs=xs, ys=ys, vertical=tuple(down), horizontal=tuple(across))
 
 
-def _places(values: Iterable[float]) -> tuple[float, ...]:
+def places(values: Iterable[float]) -> tuple[float, ...]:
     """Return `values` ascending without those that lie as close to the one before as a double rule does."""
     ordered = sorted(values)
     return (ordered[0], *(b for a, b in pairwise(ordered) if b - a > _TOLERANCE))

@@ -8,14 +8,24 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from statistics import fmean, median
 
-from ingest.parsers.pdf_cells import NUMBER, is_table, joined_signs, levels, normalized, table_line
-from ingest.parsers.pdf_columns import split
+from ingest.parsers.pdf_cells import (
+    NUMBER,
+    is_table,
+    joined_rows,
+    joined_signs,
+    levels,
+    normalized,
+    parted_head,
+    table_line,
+)
+from ingest.parsers.pdf_columns import are_level, merged, split
 from ingest.parsers.pdf_lines import Line, Row
 
-_LABEL = re.compile(r"(?:[•●▪■◦‣∙·○➢❖►–-]|\(?[\dA-Za-z.]{1,5}[.)]?)$")
+# What stands before an item of a list, and is no cell: a bullet, "2", "(a)", "iv.", "4.2".
+_LABEL = re.compile(r"(?:[•●▪■◦‣∙·○➢❖►–-]|\(?[\dA-Za-z.]{1,5}[.)]|\d{1,2}|\d+(?:\.\d+)+|[A-Za-z]|[ivx]+)$")
+_PAGE_NUMBER = re.compile(r"(?:\d{1,4}|[ivxlc]+)$")
 LEADERS = re.compile(r"(?:\s?\.){5,}|(?:\s?…){2,}")
 _EQUATION_NUMBER = re.compile(r"\(\w{1,5}(?:\.\d+)?\)")
-_YEAR = re.compile(r"(?:FY\s?)?(?:19|20)\d\d[AE]?")
 # A table has at least this many rows with a wide gap, and between two of them at most this many lines without,
 # each at most this share of the rows' width.
 _TABLE_ROWS = 3
@@ -65,6 +75,23 @@ def place_unruled(lines: Sequence[Line]) -> list[Line]:
     return [*placed, *lines[done:]]
 
 
+def with_page_numbers(lines: Sequence[Line]) -> list[Line]:
+    """Return `lines` with the page numbers of a table of contents on the lines that lead to them."""
+    found: list[Line] = []
+    for line in lines:
+        if (
+            found
+            and has_leaders(found[-1])
+            and _PAGE_NUMBER.match(line.text)
+            and are_level(found[-1].box, line.box)
+            and line.box[0] > found[-1].box[2]
+        ):
+            found[-1] = merged([found[-1], line])
+        else:
+            found.append(line)
+    return found
+
+
 def table_runs(lines: Sequence[Line]) -> list[tuple[int, int]]:
     """Return first and last index of each run of rows with wide gaps, with the few lines between them."""
     found: list[list[int]] = [[]]
@@ -79,7 +106,8 @@ def table_runs(lines: Sequence[Line]) -> list[tuple[int, int]]:
 
 def has_leaders(line: Line) -> bool:
     """Tell whether dots lead from the left to the right of a line, as in a table of contents."""
-    return LEADERS.search(line.text) is not None
+    text = line.text  # Most lines have none, which is told faster without the pattern.
+    return (".." in text or ". ." in text or "…" in text) and LEADERS.search(text) is not None
 
 
 def _is_row(line: Line) -> bool:
@@ -247,27 +275,14 @@ def _is_figure(rows: Sequence[Row]) -> bool:
 
 def _logical_rows(rows: Sequence[Row]) -> list[Row]:
     """Return `rows`, one for each printed line, with those joined that are one row."""
-    heads = 0
-    while heads < len(rows) and not rows[heads][0]:
-        heads += 1
-    # The line with the years has the unit of the table to its left.
-    if 0 < heads < len(rows) and any(rows[heads][1:]) and _has_years_alone(rows[heads]):
-        heads += 1
-    found = [_joined(rows[:heads])] if heads else []
-    for row in rows[heads:]:
-        if found and len(found) > bool(heads) and _continues(found[-1], row):
-            found[-1] = _joined([found[-1], row])
+    head, rest = parted_head(rows)
+    found = list(head)
+    for row in rest:
+        if len(found) > len(head) and _continues(found[-1], row):
+            found[-1] = joined_rows([found[-1], row])
         else:
             found.append(row)
     return found
-
-
-def _joined(rows: Sequence[Row]) -> Row:
-    return tuple(tuple(piece for cell in column for piece in cell) for column in zip(*rows, strict=True))
-
-
-def _has_years_alone(row: Row) -> bool:
-    return all(_YEAR.fullmatch(piece.text) for cell in row[1:] for piece in cell)
 
 
 def _continues(above: Row, row: Row) -> bool:

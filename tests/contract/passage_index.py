@@ -42,15 +42,15 @@ class PassageIndexContract:
 
     def test_an_empty_index_finds_nothing(self, index: PassageIndex) -> None:
         """Before the first change there are no hits and no chunks, and the position is 0."""
-        assert ([], [], 0, 0) == (dense(index, "a"), lexical(index, "a"), index.count(), index.position)
+        assert (dense(index, "a"), lexical(index, "a"), index.count(), index.position) == ([], [], 0, 0)
 
     def test_a_published_document_is_found_by_meaning_and_by_words(self, index: PassageIndex) -> None:
         """All of its chunks are visible at once, and the position is the change's number."""
         index.apply([a_publication(7, 1, "red apples", "green pears")])
-        assert [100, 101] == ids(dense(index, "red apples"))
+        assert ids(dense(index, "red apples")) == [100, 101]
         assert pytest.approx(1.0, abs=TOLERANCE) == dense(index, "red apples")[0].score
-        assert [101] == ids(lexical(index, "pears?"))
-        assert (2, 7) == (index.count(), index.position)
+        assert ids(lexical(index, "pears?")) == [101]
+        assert (index.count(), index.position) == (2, 7)
 
     def test_every_dense_hit_has_its_own_cosine(self, index: PassageIndex) -> None:
         """Scores are dot products of the stored vectors, best first, negative ones included."""
@@ -70,27 +70,27 @@ class PassageIndexContract:
         hits = lexical(index, "common rare")
         assert all(hit.score > 0 for hit in hits)
         assert {103, 100} == set(ids(hits)[:2])
-        assert [103, 100] == ids(lexical(index, "rare"))
+        assert ids(lexical(index, "rare")) == [103, 100]
 
     def test_a_part_number_is_found_whole_and_by_its_parts(self, index: PassageIndex) -> None:
         """Words are the same terms in documents and questions, with accents, case and signs."""
         index.apply([a_publication(1, 1, "Pumpe PX-200/4 für Öl", "Die Brücke", "日本語の文書", "c++ and c#")])
-        assert [100] == ids(lexical(index, "px-200/4"))
-        assert [100] == ids(lexical(index, "200"))
-        assert [101] == ids(lexical(index, "BRUCKE"))
-        assert [102] == ids(lexical(index, "文書"))
-        assert [103] == ids(lexical(index, "C++"))
+        assert ids(lexical(index, "px-200/4")) == [100]
+        assert ids(lexical(index, "200")) == [100]
+        assert ids(lexical(index, "BRUCKE")) == [101]
+        assert ids(lexical(index, "文書")) == [102]
+        assert ids(lexical(index, "C++")) == [103]
 
     @pytest.mark.parametrize("query", ["", "  ", "?!", '"', "'", "AND", "NEAR(a b)", "a* OR", "(", "col:x", "-x", "^"])
     def test_no_query_is_a_syntax_error(self, index: PassageIndex, query: str) -> None:
         """What people type is text, never an expression; a question without a word finds nothing."""
         index.apply([a_publication(1, 1, "some words")])
-        assert [] == lexical(index, query)
+        assert lexical(index, query) == []
 
     def test_a_query_of_many_words_is_answered(self, index: PassageIndex) -> None:
         """A pasted page is a question like any other."""
         index.apply([a_publication(1, 1, "needle")])
-        assert [100] == ids(lexical(index, "needle " + " ".join(f"word{n}" for n in range(2000))))
+        assert ids(lexical(index, "needle " + " ".join(f"word{n}" for n in range(2000)))) == [100]
 
     def test_a_removed_document_is_never_returned(self, index: PassageIndex) -> None:
         """Neither side finds a chunk of it, whatever the limit, and it is not counted."""
@@ -98,19 +98,19 @@ class PassageIndexContract:
         index.apply([a_removal(6, 2), a_removal(7, 4)])
         expected = {100, 101, 300, 301, 500, 501}
         assert expected == set(ids(dense(index, "words", limit=100))) == set(ids(lexical(index, "words", limit=100)))
-        assert 6 == index.count()
+        assert index.count() == 6
 
     def test_an_index_that_lost_every_document_is_empty_and_goes_on(self, index: PassageIndex) -> None:
         """Removing the last document leaves nothing, and a new one is found."""
         index.apply([a_publication(1, 1, "words"), a_removal(2, 1)])
-        assert ([], [], 0) == (dense(index, "words"), lexical(index, "words"), index.count())
+        assert (dense(index, "words"), lexical(index, "words"), index.count()) == ([], [], 0)
         index.apply([a_publication(3, 2, "words")])
         assert [200] == ids(dense(index, "words")) == ids(lexical(index, "words"))
 
     def test_the_removal_of_an_unknown_document_changes_nothing(self, index: PassageIndex) -> None:
         """A document that came and went between two looks at the feed is a removal alone."""
         index.apply([a_publication(1, 1, "words"), a_removal(5, 77)])
-        assert ([100], 1, 5) == (ids(dense(index, "words")), index.count(), index.position)
+        assert (ids(dense(index, "words")), index.count(), index.position) == ([100], 1, 5)
 
     def test_applying_changes_again_changes_nothing(self, index: PassageIndex) -> None:
         """Once or twice, alone or with newer ones: the same content, nothing double."""
@@ -118,13 +118,13 @@ class PassageIndexContract:
         for batch in (changes[:1], changes[:2], changes, changes, changes[1:]):
             index.apply(batch)
         assert [200] == ids(dense(index, "words")) == ids(lexical(index, "words"))
-        assert (1, 3) == (index.count(), index.position)
+        assert (index.count(), index.position) == (1, 3)
 
     def test_no_changes_change_nothing(self, index: PassageIndex) -> None:
         """An empty list is allowed."""
         index.apply([a_publication(4, 1)])
         index.apply([])
-        assert (1, 4) == (index.count(), index.position)
+        assert (index.count(), index.position) == (1, 4)
 
     def test_new_attributes_count_in_the_next_search(self, index: PassageIndex) -> None:
         """A change of attributes moves a document in and out of filters, without a second copy of it."""
@@ -135,7 +135,7 @@ class PassageIndexContract:
         index.apply([a_publication(2, 1, "words", attributes={"year": 2020})])
         assert [100] == ids(dense(index, "words", scope=scope)) == ids(lexical(index, "words", scope=scope))
         assert [100] == ids(dense(index, "words")) == ids(lexical(index, "words"))
-        assert 1 == index.count()
+        assert index.count() == 1
 
     @pytest.mark.parametrize("share", [1, 2, 10, 100, 300])
     def test_a_filtered_search_is_exact(self, index: PassageIndex, share: int) -> None:
@@ -153,10 +153,10 @@ class PassageIndexContract:
         """A search finds chunks of the stores in its scope alone; several stores are searched as one."""
         index.apply([a_publication(n, n, f"words {n}", vector_store_id=f"vs_{n}") for n in (1, 2, 3)])
         for search in (dense, lexical):
-            assert [200] == ids(search(index, "words", scope=a_scope("vs_2")))
+            assert ids(search(index, "words", scope=a_scope("vs_2"))) == [200]
             assert {100, 300} == set(ids(search(index, "words", scope=a_scope("vs_1", "vs_3", "vs_none"))))
-            assert [] == search(index, "words", scope=a_scope("vs_none"))
-            assert [] == search(index, "words", scope=Scope(vector_store_ids=frozenset()))
+            assert search(index, "words", scope=a_scope("vs_none")) == []
+            assert search(index, "words", scope=Scope(vector_store_ids=frozenset())) == []
 
     def test_a_chunk_counts_once_by_its_best_window(self, index: PassageIndex) -> None:
         """A long chunk with many near windows neither appears twice nor crowds the others out."""
@@ -171,11 +171,11 @@ class PassageIndexContract:
         )
         index.apply([long, a_publication(2, 2, "quite different", "nothing alike")])
         hits = dense(index, "near words", limit=4)
-        assert 100 == hits[0].chunk_id
+        assert hits[0].chunk_id == 100
         assert pytest.approx(1.0, abs=TOLERANCE) == hits[0].score
         assert {100, 101, 200, 201} == set(ids(hits))
-        assert [100] == ids(dense(index, "near words", limit=1))
-        assert 4 == index.count()
+        assert ids(dense(index, "near words", limit=1)) == [100]
+        assert index.count() == 4
 
     def test_equal_scores_are_ordered_by_chunk_id(self, index: PassageIndex) -> None:
         """The order does not depend on the order of arrival, also where the limit cuts through the equals."""
@@ -189,7 +189,7 @@ class PassageIndexContract:
         """Asking for more than there is is no error."""
         index.apply([a_publication(1, 1, "words", "other")])
         assert {100, 101} == set(ids(dense(index, "words", limit=10_000)))
-        assert [100] == ids(lexical(index, "words", limit=10_000))
+        assert ids(lexical(index, "words", limit=10_000)) == [100]
 
     def test_vectors_of_another_model_are_refused(self, index: PassageIndex) -> None:
         """A wrong dimension is an error in both directions, and leaves the index as it was."""
@@ -199,7 +199,7 @@ class PassageIndexContract:
             index.apply([wrong])
         with pytest.raises(IndexIncompatible):
             index.search_dense(np.ones(DIMENSION - 1, dtype=np.float32), limit=1, scope=a_scope())
-        assert (1, [100], [100]) == (index.count(), ids(dense(index, "words")), ids(lexical(index, "words")))
+        assert (index.count(), ids(dense(index, "words")), ids(lexical(index, "words"))) == (1, [100], [100])
 
     def test_searches_and_changes_may_come_from_many_threads(self, index: PassageIndex) -> None:
         """While documents come and go, every search answers, and what stays is always found."""
@@ -226,4 +226,4 @@ class PassageIndexContract:
         stop.set()
         for thread in threads:
             thread.join()
-        assert [] == problems
+        assert problems == []

@@ -46,9 +46,7 @@ class TestOpenVinoEmbedderInFp32(EmbedderContract):
     def opened(self, fp32: Embedder) -> Embedder:
         return fp32
 
-    def test_its_vectors_equal_those_of_sentence_transformers(
-        self, opened: Embedder, torch_embedder: Embedder
-    ) -> None:
+    def test_its_vectors_equal_those_of_sentence_transformers(self, opened: Embedder, torch_embedder: Embedder) -> None:
         """The conversion lost nothing: documents and queries agree to four digits."""
         for texts in (TEXTS, [TEXTS[2]], ["word " * 1000]):
             expected = torch_embedder.embed_documents(texts)
@@ -81,7 +79,8 @@ class TestOpenVinoEmbedderInBf16(EmbedderContract):
 
 def test_the_precision_follows_the_processor(model_cache: Path) -> None:
     """By default it is bf16 where the processor has it, else fp32."""
-    embedder = OpenVinoEmbedder(DEFAULT_MODEL, cache=model_cache)
+    embedder = open_embedder("openvino", model=DEFAULT_MODEL, cache=model_cache)
+    assert isinstance(embedder, OpenVinoEmbedder)
     assert ("bf16" if HAS_BF16 else "f32") == embedder.precision
     embedder.close()
 
@@ -96,7 +95,7 @@ def test_serving_never_imports_torch(model_cache: Path) -> None:
         "print(sorted({'torch', 'transformers', 'sentence_transformers'} & set(sys.modules)))\n"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False, timeout=120)
-    assert ("[]\n", 0) == (done.stdout, done.returncode), done.stderr
+    assert (done.stdout, done.returncode) == ("[]\n", 0), done.stderr
 
 
 def test_a_model_that_cannot_be_loaded_is_a_wrong_setting(tmp_path: Path) -> None:
@@ -104,7 +103,7 @@ def test_a_model_that_cannot_be_loaded_is_a_wrong_setting(tmp_path: Path) -> Non
     missing = str(tmp_path / "no-such-model")
     with pytest.raises(ConfigurationError, match=f"{missing}.*{DEFAULT_MODEL}"):
         OpenVinoEmbedder(missing, cache=tmp_path / "cache")
-    assert [] == list((tmp_path / "cache").rglob("manifest.json"))
+    assert list((tmp_path / "cache").rglob("manifest.json")) == []
 
 
 @pytest.mark.parametrize(

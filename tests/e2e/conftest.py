@@ -92,6 +92,10 @@ class Server:
         with urllib.request.urlopen(request, timeout=60) as reply:
             return dict(json.load(reply))
 
+    def delete(self, path: str) -> None:
+        with urllib.request.urlopen(urllib.request.Request(self.url + path, method="DELETE"), timeout=30):
+            pass
+
     def child(self, command: str) -> int:
         """Return the process id of the child that runs this command: `api` or `worker`."""
         found = [pid for pid in descendants(self.pid) if f"\0{command}\0" in command_line(pid)]

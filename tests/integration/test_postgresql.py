@@ -23,6 +23,7 @@ from catalog.errors import ServiceUnavailable
 from catalog.models import Base, Document
 from tests.builders import IDENTITY, a_claim, a_document_record, a_file, a_store, an_entry, publish_text
 from tests.unit.catalog.test_documents import *  # noqa: F403
+from tests.unit.catalog.test_expiry import *  # noqa: F403
 from tests.unit.catalog.test_feed import *  # noqa: F403
 from tests.unit.catalog.test_files import *  # noqa: F403
 from tests.unit.catalog.test_jobs import *  # noqa: F403
@@ -110,7 +111,7 @@ def test_changes_become_visible_in_the_order_of_their_numbers(database: Database
     thread.join()
     with database.read() as session:
         first, second = feed.changes_after(session, 0, limit=10, identity=IDENTITY)
-    assert (10**6, True) == (first.document_id, second.document is not None)
+    assert (first.document_id, second.document is not None) == (10**6, True)
 
 
 def test_claims_pass_over_rows_that_another_worker_is_claiming(database: Database, blobs: BlobStore) -> None:
@@ -140,7 +141,7 @@ def test_a_removal_while_a_document_is_read_leaves_the_reader_its_state(database
         assert reader.get(Document, document_id) is not None
         with database.write() as session:
             documents.remove(database, session, Document.id == document_id)
-        assert "words" == documents.text_range(reader, document_id, 0, 5)
+        assert documents.text_range(reader, document_id, 0, 5) == "words"
 
 
 def test_a_server_that_is_gone_is_an_outage(server: str) -> None:

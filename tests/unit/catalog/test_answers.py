@@ -19,7 +19,7 @@ def test_a_record_is_kept_until_it_is_deleted(database: Database) -> None:
     with database.write() as session:
         answers.save(session, a_record())
     with database.write() as session:
-        assert {"a": [1]} == answers.get(session, DEFAULT_PROJECT, "resp_1").trace
+        assert answers.get(session, DEFAULT_PROJECT, "resp_1").trace == {"a": [1]}
         answers.delete(session, DEFAULT_PROJECT, "resp_1")
     with database.write() as session, pytest.raises(NotFound, match="resp_1"):
         answers.delete(session, DEFAULT_PROJECT, "resp_1")

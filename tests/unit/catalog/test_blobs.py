@@ -43,13 +43,13 @@ def test_a_stored_blob_has_its_bytes_and_its_hash(blobs: BlobStore, tmp_path: Pa
     assert blobs.exists(sha256)
     with blobs.open(sha256) as stream:
         assert content == stream.read()
-    assert [] == staged_files(tmp_path)
+    assert staged_files(tmp_path) == []
 
 
 def test_a_staged_blob_is_not_visible(blobs: BlobStore) -> None:
     """Only storing gives it its name; discarding forgets it."""
     blob = stage(blobs, b"content")
-    assert (7, False, []) == (blob.bytes, blobs.exists(blob.sha256), list(blobs.names()))
+    assert (blob.bytes, blobs.exists(blob.sha256), list(blobs.names())) == (7, False, [])
     blobs.discard(blob)
     blobs.discard(blob)
     assert not blob.path.exists()
@@ -58,7 +58,7 @@ def test_a_staged_blob_is_not_visible(blobs: BlobStore) -> None:
 def test_equal_bytes_are_stored_once(blobs: BlobStore) -> None:
     """Storing twice equals storing once."""
     assert put(blobs, b"same") == put(blobs, b"same")
-    assert 1 == len(list(blobs.names()))
+    assert len(list(blobs.names())) == 1
 
 
 @pytest.mark.parametrize(
@@ -71,8 +71,8 @@ def test_a_file_of_the_wrong_size_is_refused(
     """Too large and empty files leave nothing behind; exactly the limit is allowed."""
     with pytest.raises(error, match=words):
         stage(blobs, content, max_bytes=5)
-    assert [] == staged_files(tmp_path)
-    assert 5 == stage(blobs, b"12345", max_bytes=5).bytes
+    assert staged_files(tmp_path) == []
+    assert stage(blobs, b"12345", max_bytes=5).bytes == 5
 
 
 def test_an_upload_that_breaks_off_leaves_nothing(blobs: BlobStore, tmp_path: Path) -> None:
@@ -86,15 +86,15 @@ def test_an_upload_that_breaks_off_leaves_nothing(blobs: BlobStore, tmp_path: Pa
 
     with pytest.raises(ConnectionResetError):
         blobs.stage(Broken(b"content"), max_bytes=100)
-    assert [] == staged_files(tmp_path)
+    assert staged_files(tmp_path) == []
 
 
 def test_a_local_copy_has_the_bytes_at_a_path(blobs: BlobStore, tmp_path: Path) -> None:
     """Parsers get a path, wherever the blob lies, and afterwards no copy is left."""
     sha256 = put(blobs, b"content")
     with blobs.local_copy(sha256) as path:
-        assert b"content" == path.read_bytes()
-    assert [] == staged_files(tmp_path)
+        assert path.read_bytes() == b"content"
+    assert staged_files(tmp_path) == []
     assert blobs.exists(sha256)
 
 
@@ -104,7 +104,7 @@ def test_a_deleted_blob_is_gone_and_may_be_deleted_again(blobs: BlobStore) -> No
     for _ in range(2):
         blobs.delete(sha256)
         assert not blobs.exists(sha256)
-    assert [] == list(blobs.names())
+    assert list(blobs.names()) == []
 
 
 def test_a_missing_blob_is_an_outage_of_the_store(blobs: BlobStore) -> None:
@@ -127,7 +127,7 @@ def test_leftovers_of_killed_processes_are_cleared_when_they_are_old(tmp_path: P
     old, young = stage(blobs, b"old"), stage(blobs, b"young")
     past = time.time() - STALE_STAGING_S - 10
     os.utime(old.path, (past, past))
-    assert 1 == blobs.clear_stale_staging()
+    assert blobs.clear_stale_staging() == 1
     assert [young.path] == staged_files(tmp_path)
 
 

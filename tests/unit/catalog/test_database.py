@@ -25,7 +25,7 @@ def test_a_commit_outlives_a_power_cut(database: Database) -> None:
             session.execute(text(f"PRAGMA {name}")).scalar_one()
             for name in ("journal_mode", "synchronous", "foreign_keys")
         ]
-    assert ["wal", 2, 1] == found
+    assert found == ["wal", 2, 1]
 
 
 def test_a_busy_database_is_an_outage(database: Database) -> None:
@@ -44,7 +44,7 @@ def test_readers_do_not_wait_for_a_writer(database: Database) -> None:
     other = impatient(database.url)
     with database.write() as writer, other.read() as reader:
         writer.execute(text("DELETE FROM files"))
-        assert 0 == reader.execute(text("SELECT count(*) FROM files")).scalar_one()
+        assert reader.execute(text("SELECT count(*) FROM files")).scalar_one() == 0
     other.close()
 
 
@@ -72,5 +72,5 @@ def test_a_file_that_is_no_database_is_an_outage(tmp_path: Path) -> None:
 
 def test_another_kind_of_database_is_refused() -> None:
     """The message names what was asked for and what there is."""
-    with pytest.raises(ConfigurationError, match="'mysql'.*sqlite:///PATH or postgresql"):
+    with pytest.raises(ConfigurationError, match=r"'mysql'.*sqlite:///PATH or postgresql"):
         Database("mysql://somewhere/x")

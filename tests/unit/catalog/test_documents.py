@@ -69,13 +69,13 @@ def test_publishing_ends_the_job(database: Database, blobs: BlobStore) -> None:
     publish_text(database, blobs, a_store(database), "words")
     with database.read() as session:
         entry = session.scalars(select(VectorStoreFile)).one()
-    assert (JobStatus.COMPLETED, 1.0, None, None, None) == (
+    assert (
         entry.status,
         entry.progress,
         entry.owner,
         entry.lease_until,
         entry.error_message,
-    )
+    ) == (JobStatus.COMPLETED, 1.0, None, None, None)
 
 
 def test_publishing_again_replaces_the_document_and_its_chunks(database: Database, blobs: BlobStore) -> None:
@@ -86,7 +86,7 @@ def test_publishing_again_replaces_the_document_and_its_chunks(database: Databas
         entry = session.scalars(select(VectorStoreFile)).one()
         entry.status = JobStatus.IN_PROGRESS
     new = documents.publish(database, a_claim(database), a_document_record("new"))
-    assert ["new"] == texts_in(database)
+    assert texts_in(database) == ["new"]
     with database.read() as session:
         changes = feed.changes_after(session, 0, limit=10, identity=IDENTITY)
     assert [(old, False), (new, True)] == [(c.document_id, c.document is not None) for c in changes]
@@ -105,7 +105,7 @@ def test_a_lost_lease_writes_nothing(database: Database, blobs: BlobStore) -> No
         documents.publish(database, stale, a_document_record("new"))
     with database.read() as session:
         assert position == feed.position(session)
-    assert ["old"] == texts_in(database)
+    assert texts_in(database) == ["old"]
 
 
 def test_the_newest_version_of_a_source_replaces_the_older_ones(database: Database, blobs: BlobStore) -> None:
@@ -114,11 +114,9 @@ def test_the_newest_version_of_a_source_replaces_the_older_ones(database: Databa
     publish_text(database, blobs, store, "old", entry={"source": "a.txt"})
     publish_text(database, blobs, store, "of another source", entry={"source": "b.txt"})
     publish_text(database, blobs, store, "new", entry={"source": "a.txt"})
-    assert ["of another source", "new"] == texts_in(database)
+    assert texts_in(database) == ["of another source", "new"]
     with database.read() as session:
-        assert ["b.txt", "a.txt"] == list(
-            session.scalars(select(VectorStoreFile.source).order_by(VectorStoreFile.id))
-        )
+        assert list(session.scalars(select(VectorStoreFile.source).order_by(VectorStoreFile.id))) == ["b.txt", "a.txt"]
         assert session.scalar(select(func.count()).select_from(File)) == 2
 
 
@@ -129,7 +127,7 @@ def test_an_old_version_keeps_its_file_while_another_store_holds_it(database: Da
     publish_text(database, blobs, store, "old", file=file, entry={"source": "a.txt"})
     publish_text(database, blobs, other, "old", file=file)
     publish_text(database, blobs, store, "new", entry={"source": "a.txt"})
-    assert ["old", "new"] == texts_in(database)
+    assert texts_in(database) == ["old", "new"]
     with database.read() as session:
         assert session.get(File, file.id) is not None
 
@@ -142,7 +140,7 @@ def test_a_newer_version_that_overtakes_an_older_one_ends_its_job(database: Data
     publish_text(database, blobs, store, "new", entry={"source": "a.txt"})
     with pytest.raises(LeaseLost):
         documents.publish(database, older, a_document_record("old"))
-    assert ["new"] == texts_in(database)
+    assert texts_in(database) == ["new"]
 
 
 def test_entries_without_a_source_do_not_replace_each_other(database: Database, blobs: BlobStore) -> None:
@@ -150,7 +148,7 @@ def test_entries_without_a_source_do_not_replace_each_other(database: Database, 
     store = a_store(database)
     publish_text(database, blobs, store, "one")
     publish_text(database, blobs, store, "two")
-    assert ["one", "two"] == texts_in(database)
+    assert texts_in(database) == ["one", "two"]
 
 
 def test_find_copy_knows_only_equal_content(database: Database, blobs: BlobStore) -> None:
@@ -160,7 +158,7 @@ def test_find_copy_knows_only_equal_content(database: Database, blobs: BlobStore
         found = documents.find_copy(session, "a key")
         assert documents.find_copy(session, "another key") is None
     assert found is not None
-    assert ["one", "two"] == [chunk.text for chunk in found.chunks]
+    assert [chunk.text for chunk in found.chunks] == ["one", "two"]
     with database.write() as session:
         assert documents.remove(database, session, Document.id == document_id) == 1
     with database.read() as session:

@@ -23,7 +23,7 @@ def test_an_empty_feed_stands_at_zero(database: Database) -> None:
     """A new catalog has no changes."""
     with database.read() as session:
         assert feed.position(session) == 0
-    assert [] == changes(database)
+    assert changes(database) == []
 
 
 def test_publications_appear_in_order(database: Database, blobs: BlobStore) -> None:
@@ -71,7 +71,7 @@ def test_a_document_has_one_change_its_newest(database: Database, blobs: BlobSto
     found = changes(database)
     assert [second, first] == [change.document_id for change in found]
     assert found[1].document is not None
-    assert {"value": 2} == found[1].document.attributes
+    assert found[1].document.attributes == {"value": 2}
 
 
 def test_a_removed_document_is_announced_without_content(database: Database, blobs: BlobStore) -> None:
@@ -89,7 +89,7 @@ def test_removing_nothing_announces_nothing(database: Database) -> None:
     with database.write() as session:
         assert documents.remove(database, session, Document.id == 1) == 0
         feed.record(database, session, [])
-    assert [] == changes(database)
+    assert changes(database) == []
 
 
 def test_a_change_that_is_rolled_back_was_never_announced(database: Database, blobs: BlobStore) -> None:
@@ -102,4 +102,4 @@ def test_a_change_that_is_rolled_back_was_never_announced(database: Database, bl
             raise InterruptedError
     except InterruptedError:
         pass
-    assert [] == changes(database, before)
+    assert changes(database, before) == []

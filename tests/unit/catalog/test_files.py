@@ -21,9 +21,9 @@ def test_an_added_file_has_its_row_and_its_bytes(database: Database, blobs: Blob
     file = a_file(database, blobs, b"content", filename="x.pdf", purpose="assistants", expires_at=5.0)
     with database.read() as session:
         found = files.get(session, DEFAULT_PROJECT, file.id)
-    assert ("x.pdf", "assistants", 7, 5.0) == (found.filename, found.purpose, found.bytes, found.expires_at)
+    assert (found.filename, found.purpose, found.bytes, found.expires_at) == ("x.pdf", "assistants", 7, 5.0)
     with blobs.open(found.sha256) as stream:
-        assert b"content" == stream.read()
+        assert stream.read() == b"content"
 
 
 def test_another_projects_file_does_not_exist(database: Database, blobs: BlobStore) -> None:
@@ -44,7 +44,7 @@ def test_deleting_takes_a_file_out_of_every_store(database: Database, blobs: Blo
     files.delete(database, blobs, DEFAULT_PROJECT, file.id)
     with database.read() as session:
         counts = [session.scalar(select(func.count()).select_from(t)) for t in (File, VectorStoreFile, Document, Chunk)]
-    assert [0, 0, 0, 0] == counts
+    assert counts == [0, 0, 0, 0]
     assert set() == stored(blobs)
 
 

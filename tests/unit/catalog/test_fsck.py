@@ -3,7 +3,6 @@
 from collections.abc import Callable
 
 import pytest
-from sqlalchemy import text
 
 from catalog import fsck
 from catalog.blobs import BlobStore
@@ -41,7 +40,7 @@ def filled(database: Database, blobs: BlobStore) -> Database:
 
 def test_a_sound_catalog_has_no_problems(filled: Database, blobs: BlobStore) -> None:
     """Finished, held and waiting files are all in order; so is an empty catalog."""
-    assert [] == fsck.check(filled, blobs, orphan_age_s=0)
+    assert fsck.check(filled, blobs, orphan_age_s=0) == []
 
 
 @pytest.mark.parametrize(
@@ -72,7 +71,7 @@ def test_a_blob_that_is_gone_is_found(filled: Database, blobs: BlobStore) -> Non
     file = a_file(filled, blobs, b"a lost one")
     blobs.delete(file.sha256)
     (problem,) = fsck.check(filled, blobs)
-    assert "lost blob" == problem.kind
+    assert problem.kind == "lost blob"
     assert file.id in problem.detail
 
 

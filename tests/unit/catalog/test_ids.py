@@ -15,4 +15,4 @@ def test_an_id_is_its_prefix_and_randomness(prefix: str) -> None:
 
 def test_a_chunk_has_its_number_as_name() -> None:
     """Clients see `chunk_7`, never a bare number."""
-    assert "chunk_7" == ids.chunk_id(7)
+    assert ids.chunk_id(7) == "chunk_7"

@@ -102,7 +102,7 @@ def test_a_heartbeat_extends_the_lease_and_notes_the_progress(database: Database
     with database.write() as session:
         jobs.heartbeat(session, job, progress=0.5, lease_s=1000)
     entry = entry_of(database, job)
-    assert 0.5 == entry.progress
+    assert entry.progress == 0.5
     assert entry.lease_until is not None
     assert entry.lease_until > time.time() + 900
 
@@ -157,8 +157,8 @@ def test_a_retryable_error_queues_the_job_again_later(database: Database, blobs:
     with database.write() as session:
         status = jobs.fail(session, job, ServiceUnavailable("It is down."))
     entry = entry_of(database, job)
-    assert (JobStatus.IN_PROGRESS, JobStatus.IN_PROGRESS) == (status, entry.status)
-    assert (1, None, None, "It is down.") == (entry.failures, entry.owner, entry.lease_until, entry.error_message)
+    assert (status, entry.status) == (JobStatus.IN_PROGRESS, JobStatus.IN_PROGRESS)
+    assert (entry.failures, entry.owner, entry.lease_until, entry.error_message) == (1, None, None, "It is down.")
     assert entry.not_before > time.time() + 0.5
     assert claim_or_none(database) is None
 
@@ -176,7 +176,7 @@ def test_a_final_error_fails_the_file_with_a_reason(
     with database.write() as session:
         status = jobs.fail(session, job, error)
     entry = entry_of(database, job)
-    assert (JobStatus.FAILED, JobStatus.FAILED) == (status, entry.status)
+    assert (status, entry.status) == (JobStatus.FAILED, JobStatus.FAILED)
     assert (code, "It is damaged.", None) == (entry.error_code, entry.error_message, entry.owner)
 
 

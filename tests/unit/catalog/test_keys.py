@@ -51,7 +51,7 @@ def test_a_revoked_key_opens_nothing(database: Database) -> None:
 
 def test_an_unknown_key_cannot_be_revoked(database: Database) -> None:
     """The message names it and where the keys are listed."""
-    with database.write() as session, pytest.raises(NotFound, match="'key_none'.*keys list"):
+    with database.write() as session, pytest.raises(NotFound, match=r"'key_none'.*keys list"):
         keys.revoke(session, "key_none")
 
 

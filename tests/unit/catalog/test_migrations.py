@@ -14,7 +14,7 @@ def test_the_migrated_schema_equals_the_models(database: Database) -> None:
     """Alembic finds no difference: no column, type, index or constraint was forgotten."""
     with database.engine.connect() as connection:
         context = MigrationContext.configure(connection, opts={"compare_type": True})
-        assert [] == compare_metadata(context, Base.metadata)
+        assert compare_metadata(context, Base.metadata) == []
 
 
 def test_migrating_again_changes_nothing(database: Database) -> None:

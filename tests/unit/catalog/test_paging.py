@@ -61,7 +61,7 @@ def test_walking_in_either_direction_gives_every_item_once(
     keys = [(item.created_at, item.id) for item in whole]
     assert sorted(keys, reverse=order == "desc") == keys
     expected = [item.id for item in whole]
-    assert 7 == len(expected)
+    assert len(expected) == 7
     for limit in (1, 2, 3, 7, 8):
         assert expected == walk(fetch, order=order, limit=limit)
         assert expected == walk_back(fetch, order=order, limit=limit, last=expected[-1])

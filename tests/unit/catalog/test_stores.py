@@ -23,12 +23,12 @@ def test_a_store_keeps_what_it_was_made_with(database: Database) -> None:
     store = a_store(database, name="Laws", description="All", metadata={"a": "b"}, expires_after_days=3)
     with database.read() as session:
         found = stores.get(session, DEFAULT_PROJECT, store.id)
-    assert ("Laws", "All", {"a": "b"}, 3) == (
+    assert (
         found.name,
         found.description,
         found.metadata_,
         found.expires_after_days,
-    )
+    ) == ("Laws", "All", {"a": "b"}, 3)
 
 
 def test_another_projects_store_does_not_exist(database: Database) -> None:
@@ -39,7 +39,7 @@ def test_another_projects_store_does_not_exist(database: Database) -> None:
             stores.get(session, DEFAULT_PROJECT, store.id)
         with pytest.raises(NotFound):
             stores.delete(database, session, DEFAULT_PROJECT, store.id)
-        assert [] == stores.ids_of_project(session, DEFAULT_PROJECT)
+        assert stores.ids_of_project(session, DEFAULT_PROJECT) == []
         assert [store.id] == stores.ids_of_project(session, "proj_other")
         assert stores.find_by_name(session, DEFAULT_PROJECT, "x") is None
 
@@ -124,7 +124,7 @@ def test_new_attributes_reach_the_followers_of_the_feed(database: Database, blob
         (change,) = feed.changes_after(session, position, limit=10, identity=IDENTITY)
     assert document_id == change.document_id
     assert change.document is not None
-    assert {"b": "x"} == change.document.attributes
+    assert change.document.attributes == {"b": "x"}
 
 
 def test_attributes_of_a_file_that_waits_are_announced_with_its_document(database: Database, blobs: BlobStore) -> None:
@@ -138,7 +138,7 @@ def test_attributes_of_a_file_that_waits_are_announced_with_its_document(databas
     with database.read() as session:
         (change,) = feed.changes_after(session, 0, limit=10, identity=IDENTITY)
     assert change.document is not None
-    assert {"b": 1} == change.document.attributes
+    assert change.document.attributes == {"b": 1}
 
 
 def test_detaching_removes_the_document_and_keeps_the_file(database: Database, blobs: BlobStore) -> None:
@@ -149,7 +149,7 @@ def test_detaching_removes_the_document_and_keeps_the_file(database: Database, b
         stores.detach(database, session, session.scalars(select(VectorStoreFile)).one())
     with database.read() as session:
         counts = [session.scalar(select(func.count()).select_from(t)) for t in (VectorStoreFile, Document, Chunk, File)]
-    assert [0, 0, 0, 1] == counts
+    assert counts == [0, 0, 0, 1]
 
 
 def test_deleting_a_store_removes_its_documents_and_keeps_the_files(database: Database, blobs: BlobStore) -> None:
@@ -212,4 +212,4 @@ def test_failures_are_listed_with_their_reasons(database: Database, blobs: BlobS
     fail_next(database, "It is encrypted.")
     publish_text(database, blobs, store, "fine")
     with database.read() as session:
-        assert [("x.pdf", "It is encrypted.")] == stores.failures(session, store)
+        assert stores.failures(session, store) == [("x.pdf", "It is encrypted.")]

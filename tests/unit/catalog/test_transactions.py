@@ -46,4 +46,4 @@ def test_a_reader_keeps_its_state_while_a_writer_commits(database: Database) -> 
 def test_objects_outlive_their_transaction(database: Database) -> None:
     """What a transaction loaded can be read after it."""
     store = a_store(database, name="A name")
-    assert "A name" == store.name
+    assert store.name == "A name"

@@ -82,7 +82,7 @@ def test_a_supported_claim_is_cited(desk: Desk) -> None:
     """The citation is the sentence in the stored text, and the mark goes behind the claim."""
     answer = desk.answer(f"{PUMP} [1]")
     (citation,) = answer.citations
-    assert (PUMP, Outcome.ANSWERED, FinishReason.STOP) == (answer.text, answer.outcome, answer.finish_reason)
+    assert (answer.text, answer.outcome, answer.finish_reason) == (PUMP, Outcome.ANSWERED, FinishReason.STOP)
     assert (desk.ids[0], PUMP, len(PUMP), 1) == (
         citation.source.passage.chunk.document_id,
         citation.quote,
@@ -90,7 +90,7 @@ def test_a_supported_claim_is_cited(desk: Desk) -> None:
         citation.number,
     )
     with desk.database.read() as session:
-        assert PUMP == documents.text_range(session, desk.ids[0], citation.start, citation.end)
+        assert documents.text_range(session, desk.ids[0], citation.start, citation.end) == PUMP
     assert Usage(input_tokens=5, output_tokens=7) == answer.usage
 
 
@@ -101,23 +101,23 @@ def test_events_come_in_order_and_add_up(desk: Desk) -> None:
     assert isinstance(last, Answer)
     assert last.text == "".join(event.text for event in middle if isinstance(event, TextDelta)) == f"{PUMP} {ROOF}"
     assert list(last.citations) == [event for event in middle if isinstance(event, Citation)]
-    assert [1, 2] == [citation.number for citation in last.citations]
+    assert [citation.number for citation in last.citations] == [1, 2]
     assert first.passages == last.passages
 
 
 def test_forged_and_wrong_markers_are_dropped(desk: Desk) -> None:
     """A number that is no source and a source that says something else give no footnote; the trace has them."""
     answer = desk.answer(f"{PUMP} [9][2][1]")
-    assert [1] == [citation.source.number for citation in answer.citations]
-    assert [9, 2] == answer.trace["dropped_markers"]
-    assert Outcome.ANSWERED == answer.outcome
+    assert [citation.source.number for citation in answer.citations] == [1]
+    assert answer.trace["dropped_markers"] == [9, 2]
+    assert answer.outcome == Outcome.ANSWERED
 
 
 @pytest.mark.parametrize("script", [f"{PUMP}", f"{PUMP} [9]", "The violin comes from Italy. [1]"])
 def test_an_answer_without_a_citation_that_holds_is_unsupported(desk: Desk, script: str) -> None:
     """It is given out, and marked as what it is."""
     answer = desk.answer(script)
-    assert (Outcome.UNSUPPORTED, []) == (answer.outcome, answer.citations)
+    assert (answer.outcome, answer.citations) == (Outcome.UNSUPPORTED, [])
     assert "[" not in answer.text
 
 
@@ -125,8 +125,8 @@ def test_an_answer_without_a_citation_that_holds_is_unsupported(desk: Desk, scri
 def test_a_refusal_is_said_in_words(desk: Desk, script: str) -> None:
     """The sign never leaves, and silence is a refusal too."""
     *events, answer = desk.ask(ScriptedGenerator(script))
-    assert (REFUSAL_TEXT, Outcome.NOT_IN_DOCUMENTS, []) == (answer.text, answer.outcome, answer.citations)
-    assert REFUSAL_TEXT == events[-1].text
+    assert (answer.text, answer.outcome, answer.citations) == (REFUSAL_TEXT, Outcome.NOT_IN_DOCUMENTS, [])
+    assert events[-1].text == REFUSAL_TEXT
 
 
 @pytest.mark.parametrize("deed", ["removed", "changed"])
@@ -141,7 +141,7 @@ def test_a_citation_that_does_not_read_the_same_any_more_is_dropped(desk: Desk, 
                 session.execute(text("UPDATE documents SET text = 'The pump is never checked by anybody at all.'"))
 
     answer = desk.answer(f"{PUMP} [1]", change)
-    assert (Outcome.UNSUPPORTED, [], [1]) == (answer.outcome, answer.citations, answer.trace["dropped_markers"])
+    assert (answer.outcome, answer.citations, answer.trace["dropped_markers"]) == (Outcome.UNSUPPORTED, [], [1])
 
 
 def test_the_trace_explains_the_answer(desk: Desk) -> None:
@@ -154,7 +154,7 @@ def test_the_trace_explains_the_answer(desk: Desk) -> None:
     assert [(p.chunk.chunk_id, p.score) for p in answers[0].passages] == [
         (c["chunk_id"], c["score"]) for c in trace["candidates"]
     ]
-    assert "scripted" == trace["generator"]
+    assert trace["generator"] == "scripted"
     assert {"name", "version", "sha256"} == answers[0].prompt.keys()
     assert answers[0].index_version == 2
     assert answers[0].trace["nonce"] != answers[1].trace["nonce"]
@@ -166,11 +166,11 @@ def test_passages_beyond_the_generators_budget_are_left_out(desk: Desk) -> None:
     generator = ScriptedGenerator(f"{PUMP} [1]")
     generator.source_tokens = 8
     answer = desk.ask(generator)[-1]
-    assert [PUMP] == [source.text for source in generator.prompts[0].sources]
-    assert 1 == len(answer.trace["left_out"])
+    assert [source.text for source in generator.prompts[0].sources] == [PUMP]
+    assert len(answer.trace["left_out"]) == 1
 
 
 def test_a_cancelled_answer_says_so(desk: Desk) -> None:
     """The generator is told, and the answer ends with that reason."""
     answer = desk.ask(ScriptedGenerator(PUMP), cancelled=lambda: True)[-1]
-    assert FinishReason.CANCELLED == answer.finish_reason
+    assert answer.finish_reason == FinishReason.CANCELLED

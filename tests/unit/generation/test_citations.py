@@ -56,7 +56,9 @@ def test_markers_are_cut_out_and_end_claims(text: str, clean: str, claims: list[
 
 
 ANSWERS = st.lists(
-    st.sampled_from(["a", "fact", " ", "  ", "\n", ".", "?!", "[1]", "[23]", "[", "]", "[x", "[99999]", "7", "数据。", "…"])
+    st.sampled_from(
+        ["a", "fact", " ", "  ", "\n", ".", "?!", "[1]", "[23]", "[", "]", "[x", "[99999]", "7", "数据。", "…"]
+    )
     | st.sampled_from([NO_ANSWER, "[no", "none", "non]", ","]),
     max_size=12,
 ).map("".join)
@@ -90,7 +92,7 @@ def test_text_is_given_out_as_early_as_it_can_be() -> None:
     """Only what may become a marker is held back."""
     parser = MarkerParser()
     given_out = [list(parser.feed(piece)) for piece in ("The ", "pump", " [", "x]", " is")]
-    assert [["The"], [" pump"], [], [" [x]"], [" is"]] == given_out
+    assert given_out == [["The"], [" pump"], [], [" [x]"], [" is"]]
 
 
 @pytest.mark.parametrize(
@@ -111,7 +113,7 @@ def test_a_refusal_is_the_sign_alone(text: str, is_refusal: bool) -> None:
         found, _, refused = parse(*pieces)
         assert is_refusal is refused
         if is_refusal:
-            assert "" == found
+            assert found == ""
 
 
 # --- locating ---------------------------------------------------------------------------------------------------------
@@ -147,7 +149,32 @@ def test_a_claim_may_be_supported_by_two_neighbouring_sentences() -> None:
     text = "The red pump stands here. It needs yellow oil weekly. Other matters follow."
     span = locate("The red pump needs yellow oil weekly, stands here", text)
     assert span is not None
-    assert "The red pump stands here. It needs yellow oil weekly." == text[slice(*span)]
+    assert text[slice(*span)] == "The red pump stands here. It needs yellow oil weekly."
+
+
+@pytest.mark.parametrize(
+    ("claim", "text"),
+    [
+        ("The price is 5", "The price is 50 euros."),
+        ("The price is 5", "The price is 5.50 euros."),
+        ("The price is 5.", "The price is 5.50 euros."),
+        ("5 euros", "The price is 15 euros."),
+        ("5 euros", "The price is 1,5 euros."),
+        ("No.", "He went to the casino. Then he left."),
+        ("Art", "They started it."),
+    ],
+)
+def test_a_quote_does_not_begin_or_end_within_a_word_or_number(claim: str, text: str) -> None:
+    """A longer number or word says something else."""
+    assert locate(claim, text) is None
+
+
+def test_a_quote_may_stand_beside_signs() -> None:
+    """Brackets, full stops and full-width signs are edges of words."""
+    for claim, text in [("is 5", "It is 5."), ("5 euros", "(5 euros)"), ("第一句。", "序。第一句。第二句。")]:
+        span = locate(claim, text)
+        assert span is not None
+        assert text[slice(*span)] == claim
 
 
 @given(claim=st.text(max_size=40), text=st.text(max_size=120))
@@ -182,20 +209,20 @@ def test_a_citation_is_a_range_of_the_document() -> None:
     (citation,) = cite(
         a_claim("Blue is cold.", 1), sources("Red is warm. Blue is cold.", start=1000, page=1, page_spans=spans), {}
     )
-    assert (1013, 1026, "Blue is cold.", 13, 1, 2) == (
+    assert (
         citation.start,
         citation.end,
         citation.quote,
         citation.index,
         citation.number,
         citation.page,
-    )
+    ) == (1013, 1026, "Blue is cold.", 13, 1, 2)
 
 
 def test_forged_and_unsupported_numbers_give_no_citation() -> None:
     """A source that does not exist, or says something else, is not cited; the right one is."""
     found = cite(a_claim("Blue is cold.", 0, 7, 1, 2), sources("Red is warm.", "Blue is cold."), {})
-    assert [2] == [citation.source.number for citation in found]
+    assert [citation.source.number for citation in found] == [2]
 
 
 def test_the_same_span_has_the_same_number() -> None:
@@ -206,7 +233,7 @@ def test_the_same_span_has_the_same_number() -> None:
         cite(a_claim(text, source), texts, numbers)[0].number
         for text, source in [("Blue is cold.", 1), ("Red is warm.", 1), ("Blue is cold.", 1), ("Blue is cold.", 2)]
     ]
-    assert [1, 2, 1, 3] == found
+    assert found == [1, 2, 1, 3]
 
 
 @pytest.mark.parametrize(("position", "page"), [(0, 1), (9, 1), (10, None), (12, 3), (99, None)])

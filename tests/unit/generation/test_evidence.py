@@ -54,4 +54,4 @@ def test_rare_words_cover_more_than_frequent_ones() -> None:
     frequent, rare, none, whole = coverage(["common", "rare"], ["common", "rare", "", "common rare common"])
     assert 0 == none < frequent < whole == pytest.approx(1.0)
     assert frequent <= rare < whole
-    assert ([0.0], []) == (coverage([], ["words"]), coverage(["words"], []))
+    assert (coverage([], ["words"]), coverage(["words"], [])) == ([0.0], [])

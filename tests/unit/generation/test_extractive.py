@@ -35,42 +35,42 @@ def generator(embedder: HashingEmbedder) -> ExtractiveGenerator:
 def test_the_answering_sentence_is_quoted_with_its_source(generator: ExtractiveGenerator) -> None:
     """The text is the sentence word for word, marked with the number of its source."""
     text, finished = write(generator, a_prompt("When is the red pump checked?", "Other matters are here.", PUMP))
-    assert "The red pump is checked every second spring. [2]" == text
-    assert (FinishReason.STOP, 8) == (finished.reason, finished.usage.output_tokens)
-    assert 4 + 18 == finished.usage.input_tokens
+    assert text == "The red pump is checked every second spring. [2]"
+    assert (finished.reason, finished.usage.output_tokens) == (FinishReason.STOP, 8)
+    assert finished.usage.input_tokens == 4 + 18
 
 
 @pytest.mark.parametrize("texts", [[], [""], ["Totally different matters, far away."], ["| --- | --- |"]])
 def test_without_an_answer_it_refuses(generator: ExtractiveGenerator, texts: list[str]) -> None:
     """No source, or none with evidence: the sign for "no answer" and nothing else."""
     text, finished = write(generator, a_prompt("Who installed a quantum telescope?", *texts))
-    assert (NO_ANSWER, FinishReason.STOP, 0) == (text, finished.reason, finished.usage.output_tokens)
+    assert (text, finished.reason, finished.usage.output_tokens) == (NO_ANSWER, FinishReason.STOP, 0)
 
 
 def test_the_bar_for_an_answer_can_be_moved(embedder: HashingEmbedder) -> None:
     """With no evidence asked for it quotes the best there is; with more than there can be it never answers."""
     prompt = a_prompt("red pump", PUMP)
-    assert NO_ANSWER != write(ExtractiveGenerator(embedder, min_evidence=0.0), prompt)[0]
-    assert NO_ANSWER == write(ExtractiveGenerator(embedder, min_evidence=1.1), prompt)[0]
+    assert write(ExtractiveGenerator(embedder, min_evidence=0.0), prompt)[0] != NO_ANSWER
+    assert write(ExtractiveGenerator(embedder, min_evidence=1.1), prompt)[0] == NO_ANSWER
 
 
 def test_it_ends_at_the_limit_of_tokens(generator: ExtractiveGenerator) -> None:
     """A sentence that does not fit is not begun."""
     text, finished = write(generator, a_prompt("When is the red pump checked?", PUMP), max_tokens=3)
-    assert ("", FinishReason.LENGTH) == (text, finished.reason)
+    assert (text, finished.reason) == ("", FinishReason.LENGTH)
 
 
 def test_it_ends_when_it_is_cancelled(generator: ExtractiveGenerator) -> None:
     """Who is gone gets nothing more."""
     text, finished = write(generator, a_prompt("When is the red pump checked?", PUMP), cancelled=True)
-    assert ("", FinishReason.CANCELLED) == (text, finished.reason)
+    assert (text, finished.reason) == ("", FinishReason.CANCELLED)
 
 
 def test_equal_sentences_are_quoted_once(generator: ExtractiveGenerator) -> None:
     """Sources that say the same are one quote; at most three are made, none far below the best."""
     same = generator.candidates("red pump", a_prompt("red pump", *["The red pump is here."] * 3).sources)
-    assert 3 == len(same)
-    assert [1] == [quote.source.number for quote in choose_quotes(same, min_evidence=0.1)]
+    assert len(same) == 3
+    assert [quote.source.number for quote in choose_quotes(same, min_evidence=0.1)] == [1]
     many = [f"The red pump {n} is here." for n in range(6)]
     quotes = choose_quotes(generator.candidates("red pump", a_prompt("red pump", *many).sources), min_evidence=0.1)
     assert 1 <= len(quotes) <= 3
@@ -80,29 +80,32 @@ def test_equal_sentences_are_quoted_once(generator: ExtractiveGenerator) -> None
 def test_a_sentence_over_two_lines_is_quoted_as_one(generator: ExtractiveGenerator) -> None:
     """Line ends of a PDF are blanks in an answer."""
     text, _ = write(generator, a_prompt("When is the red pump checked?", "The red pump\nis checked in spring."))
-    assert "The red pump is checked in spring. [1]" == text
+    assert text == "The red pump is checked in spring. [1]"
 
 
 def test_every_quote_stands_in_its_source(generator: ExtractiveGenerator) -> None:
     """Candidates are ranges of their sources, and none reaches over two paragraphs or into another source."""
-    prompt = a_prompt("red pump", f"{PUMP}\n\nA second paragraph follows here.", "| Pump | Size |\n| --- | --- |\n| red | 7 |")
+    prompt = a_prompt(
+        "red pump", f"{PUMP}\n\nA second paragraph follows here.", "| Pump | Size |\n| --- | --- |\n| red | 7 |"
+    )
     candidates = generator.candidates("red pump", prompt.sources)
     assert candidates
     for candidate in candidates:
         quote = candidate.source.text[candidate.start : candidate.end]
         assert quote.strip() == quote != ""
         assert "\n\n" not in quote
-        assert candidate.text == " ".join(quote.split())
+        assert candidate.text
+        assert candidate.text in " ".join(quote.split())
 
 
 def test_a_table_row_is_quoted_alone_and_read_with_its_columns(generator: ExtractiveGenerator) -> None:
     """The header row says what the cells mean; it is no quote itself, nor is the rule below it."""
     (source,) = a_prompt("?", "| Pump | Size |\n| --- | --- |\n| red | 7 mm |\n| blue | 9 mm |").sources
-    assert ["Pump: red; Size: 7 mm", "Pump: blue; Size: 9 mm"] == [row.meaning for row in sentences_of(source)]
+    assert [row.meaning for row in sentences_of(source)] == ["Pump: red; Size: 7 mm", "Pump: blue; Size: 9 mm"]
 
 
 def test_generators_are_opened_by_name(embedder: HashingEmbedder) -> None:
     """An unknown name is a wrong setting, and the message has the known ones."""
-    assert "extractive" == open_generator("extractive", embedder=embedder, min_evidence=0.5).name
-    with pytest.raises(ConfigurationError, match="'nonsense'.*extractive"):
+    assert open_generator("extractive", embedder=embedder, min_evidence=0.5).name == "extractive"
+    with pytest.raises(ConfigurationError, match=r"'nonsense'.*extractive"):
         open_generator("nonsense", embedder=embedder, min_evidence=0.5)

@@ -15,7 +15,7 @@ def test_passages_are_taken_in_order_while_they_fit() -> None:
     """One that is too long is left out, and a shorter one behind it may still fit."""
     passages = [a_passage("a b c"), a_passage("d e f g"), a_passage("h i", document_id=2)]
     packed = pack(passages, budget=5, count_tokens=count)
-    assert [(1, "a b c"), (2, "h i")] == [(source.number, source.text) for source in packed.sources]
+    assert [(source.number, source.text) for source in packed.sources] == [(1, "a b c"), (2, "h i")]
     assert [passages[1].chunk.chunk_id] == packed.left_out
 
 
@@ -30,13 +30,13 @@ def test_a_passage_that_repeats_another_is_left_out() -> None:
         a_passage("4567890124", document_id=4, start=104),
     ]
     packed = pack(passages, budget=100, count_tokens=count)
-    assert [0, 2, 4, 5] == [passages.index(source.passage) for source in packed.sources]
+    assert [passages.index(source.passage) for source in packed.sources] == [0, 2, 4, 5]
 
 
 def test_nothing_fits_into_no_budget() -> None:
     """Without room there are no sources, and that is no error."""
     packed = pack([a_passage("a")], budget=0, count_tokens=count)
-    assert ([], 1) == (packed.sources, len(packed.left_out))
+    assert (packed.sources, len(packed.left_out)) == ([], 1)
 
 
 @given(st.lists(st.integers(1, 9).map(lambda n: "w " * n), max_size=10), st.integers(0, 30))

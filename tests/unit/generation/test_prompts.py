@@ -17,7 +17,7 @@ def test_rendering_is_deterministic() -> None:
     """The same question, sources and nonce give the same bytes."""
     one, other = (load_template("answer").render("Why?", SOURCES, nonce="n0") for _ in range(2))
     assert one == other
-    assert ["system", "user"] == [message.role for message in one.messages]
+    assert [message.role for message in one.messages] == ["system", "user"]
 
 
 def test_the_prompt_holds_question_sources_and_rules() -> None:
@@ -25,7 +25,7 @@ def test_the_prompt_holds_question_sources_and_rules() -> None:
     prompt = load_template("answer").render("Why is it so?", SOURCES, nonce="4711")
     system, user = (message.content for message in prompt.messages)
     assert '<source-4711 number="1" document="a.pdf" page="3">\nOne fact.\n</source-4711>' in user
-    assert 2 == user.count("</source-4711>")
+    assert user.count("</source-4711>") == 2
     assert user.endswith("Question: Why is it so?")
     assert "4711" in system
     assert NO_ANSWER in system
@@ -50,7 +50,7 @@ def test_a_prompt_says_where_it_comes_from() -> None:
     template = load_template("answer")
     prompt = template.render("Why?", [], nonce="n")
     assert ("answer", template.version, template.sha256) == (prompt.template, prompt.version, prompt.sha256)
-    assert 64 == len(template.sha256)
+    assert len(template.sha256) == 64
 
 
 def test_an_undefined_name_in_a_template_is_an_error() -> None:

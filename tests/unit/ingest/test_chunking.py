@@ -102,18 +102,23 @@ def test_static_chunks_have_the_exact_size_and_overlap(document: ParsedDocument,
 def test_a_blank_document_has_no_chunks() -> None:
     """Nothing to search, whatever the strategy."""
     for document in (a_document(), a_document((TEXT, " \n"))):
-        assert [] == chunk(document, AutoStrategy(), tokenize)
-        assert [] == chunk(document, StaticStrategy(max_tokens=100, overlap_tokens=0), tokenize)
+        assert chunk(document, AutoStrategy(), tokenize) == []
+        assert chunk(document, StaticStrategy(max_tokens=100, overlap_tokens=0), tokenize) == []
 
 
 def test_short_sections_stay_together_and_long_ones_begin_at_their_heading() -> None:
     """A heading starts a chunk once the current one has enough tokens."""
     document = a_document(
-        (HEADING, "One"), (TEXT, "short"), (HEADING, "Two"), (TEXT, words(AUTO_MIN_TOKENS)), (HEADING, "Three"), (TEXT, "x")
+        (HEADING, "One"),
+        (TEXT, "short"),
+        (HEADING, "Two"),
+        (TEXT, words(AUTO_MIN_TOKENS)),
+        (HEADING, "Three"),
+        (TEXT, "x"),
     )
     first, second = texts(document, chunk(document, AutoStrategy(), tokenize))
     assert first.startswith("One\n\nshort\n\nTwo\n\nw0")
-    assert "Three\n\nx" == second
+    assert second == "Three\n\nx"
 
 
 def test_a_chunk_knows_the_headings_above_it() -> None:
@@ -124,14 +129,14 @@ def test_a_chunk_knows_the_headings_above_it() -> None:
     for name in "ab":
         builder.add(words(150, name))
     spans = chunk(builder.build(), AutoStrategy(), tokenize)
-    assert [(), ("Book", "Chapter")] == [span.headings for span in spans]
+    assert [span.headings for span in spans] == [(), ("Book", "Chapter")]
 
 
 def test_a_long_paragraph_is_cut_at_sentences() -> None:
     """Sentences stay whole where they fit; one that is too long is cut between tokens."""
     document = a_document((TEXT, " ".join(f"The {words(29)}." for _ in range(3))))
-    assert [62, 31] == [s.tokens for s in chunk(document, AutoStrategy(max_tokens=70), tokenize)]
-    assert [20, 11] * 3 == [s.tokens for s in chunk(document, AutoStrategy(max_tokens=20), tokenize)]
+    assert [s.tokens for s in chunk(document, AutoStrategy(max_tokens=70), tokenize)] == [62, 31]
+    assert [s.tokens for s in chunk(document, AutoStrategy(max_tokens=20), tokenize)] == [20, 11] * 3
 
 
 def test_a_table_is_whole_where_it_fits() -> None:
@@ -167,14 +172,14 @@ def test_a_chunk_has_the_page_of_its_beginning_and_a_box_around_its_part_of_it()
     builder.add("two", page=1, box=(5, 30, 15, 40))
     builder.add("three", page=2, box=(0, 0, 99, 99))
     (span,) = chunk(builder.build(), AutoStrategy(), tokenize)
-    assert (1, (5, 10, 20, 40)) == (span.page, span.box)
+    assert (span.page, span.box) == (1, (5, 10, 20, 40))
 
 
 def test_a_file_without_line_ends_is_cut_all_the_same() -> None:
     """Text is tokenised in pieces, and no token is lost or cut at their seams."""
     document = a_document((TEXT, words(40_000)))
     spans = chunk(document, StaticStrategy(max_tokens=4096, overlap_tokens=0), tokenize)
-    assert 40_000 == sum(span.tokens for span in spans)
+    assert sum(span.tokens for span in spans) == 40_000
     assert document.text == " ".join(texts(document, spans))
 
 

@@ -54,9 +54,9 @@ def test_new_files_are_queued_in_path_order(shelf: Shelf) -> None:
     """Paths are relative, with forward slashes; hidden files and folders are passed over."""
     for name in ("b.txt", "a/2.txt", "a/1.txt", ".hidden", ".git/config", "a/.x"):
         shelf.put(name, name)
-    assert ["a/1.txt", "a/2.txt", "b.txt"] == list(shelf.take_in())
-    assert "1.txt" == _file_of(shelf, "a/1.txt").filename
-    assert (3, 3) == (shelf.count(File), shelf.count(VectorStoreFile))
+    assert list(shelf.take_in()) == ["a/1.txt", "a/2.txt", "b.txt"]
+    assert _file_of(shelf, "a/1.txt").filename == "1.txt"
+    assert (shelf.count(File), shelf.count(VectorStoreFile)) == (3, 3)
 
 
 def _file_of(shelf: Shelf, source: str) -> File:
@@ -67,11 +67,11 @@ def _file_of(shelf: Shelf, source: str) -> File:
 def test_an_unchanged_folder_is_left_alone(shelf: Shelf) -> None:
     """Running it again queues nothing, before and after the work is done."""
     shelf.put("a.txt", "one")
-    assert {"a.txt": Intake.ADDED} == shelf.take_in()
-    assert {"a.txt": Intake.UNCHANGED} == shelf.take_in()
+    assert shelf.take_in() == {"a.txt": Intake.ADDED}
+    assert shelf.take_in() == {"a.txt": Intake.UNCHANGED}
     shelf.publish_all()
-    assert {"a.txt": Intake.UNCHANGED} == shelf.take_in()
-    assert (1, 1) == (shelf.count(File), shelf.count(VectorStoreFile))
+    assert shelf.take_in() == {"a.txt": Intake.UNCHANGED}
+    assert (shelf.count(File), shelf.count(VectorStoreFile)) == (1, 1)
 
 
 def test_a_changed_file_replaces_the_old_one_when_it_is_ready(shelf: Shelf) -> None:
@@ -81,10 +81,10 @@ def test_a_changed_file_replaces_the_old_one_when_it_is_ready(shelf: Shelf) -> N
     shelf.publish_all()
     old = _file_of(shelf, "a.txt").id
     shelf.put("a.txt", "two")
-    assert {"a.txt": Intake.REPLACED} == shelf.take_in()
-    assert (2, 1) == (shelf.count(VectorStoreFile), shelf.count(Chunk))
+    assert shelf.take_in() == {"a.txt": Intake.REPLACED}
+    assert (shelf.count(VectorStoreFile), shelf.count(Chunk)) == (2, 1)
     shelf.publish_all()
-    assert (1, 1, 1) == (shelf.count(File), shelf.count(VectorStoreFile), shelf.count(Chunk))
+    assert (shelf.count(File), shelf.count(VectorStoreFile), shelf.count(Chunk)) == (1, 1, 1)
     assert old != _file_of(shelf, "a.txt").id
 
 
@@ -94,8 +94,8 @@ def test_a_file_that_changes_back_is_replaced_again(shelf: Shelf) -> None:
         shelf.put("a.txt", content)
         shelf.take_in()
         shelf.publish_all()
-    assert {"a.txt": Intake.UNCHANGED} == shelf.take_in()
-    assert 1 == shelf.count(VectorStoreFile)
+    assert shelf.take_in() == {"a.txt": Intake.UNCHANGED}
+    assert shelf.count(VectorStoreFile) == 1
 
 
 @pytest.mark.parametrize("ending", ["failed", "cancelled"])
@@ -109,7 +109,7 @@ def test_a_file_that_ended_badly_is_tried_again(shelf: Shelf, ending: str) -> No
             jobs.fail(session, job, InvalidFile())
         else:
             stores.cancel(session, session.get_one(VectorStoreFile, job.id))
-    assert {"a.txt": Intake.RETRIED} == shelf.take_in()
+    assert shelf.take_in() == {"a.txt": Intake.RETRIED}
     assert job.id == a_claim(shelf.database).id
 
 
@@ -119,11 +119,13 @@ def test_a_file_that_cannot_be_taken_is_refused_and_the_others_are_not(shelf: Sh
         shelf.put(name, content)
     seen: list[FolderEntry] = []
     found = shelf.take_in(on_file=seen.append)
-    assert {"empty.txt": Intake.REFUSED, "large.txt": Intake.REFUSED, "right.txt": Intake.ADDED} == found
-    assert ["empty", "larger", None] == [
-        next((word for word in ("empty", "larger") if e.reason and word in e.reason), None) for e in seen
+    assert found == {"empty.txt": Intake.REFUSED, "large.txt": Intake.REFUSED, "right.txt": Intake.ADDED}
+    assert [next((word for word in ("empty", "larger") if e.reason and word in e.reason), None) for e in seen] == [
+        "empty",
+        "larger",
+        None,
     ]
-    assert 1 == shelf.count(File)
+    assert shelf.count(File) == 1
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root reads every file")
@@ -131,16 +133,16 @@ def test_an_unreadable_file_is_refused(shelf: Shelf) -> None:
     """The operating system's words are the reason."""
     shelf.put("a.txt", "one")
     (shelf.folder / "a.txt").chmod(0)
-    assert {"a.txt": Intake.REFUSED} == shelf.take_in()
+    assert shelf.take_in() == {"a.txt": Intake.REFUSED}
 
 
 def test_equal_files_at_two_paths_are_two_documents(shelf: Shelf) -> None:
     """The path is what a file is known by; the bytes are stored once."""
     shelf.put("a.txt", "same")
     shelf.put("b.txt", "same")
-    assert {"a.txt": Intake.ADDED, "b.txt": Intake.ADDED} == shelf.take_in()
+    assert shelf.take_in() == {"a.txt": Intake.ADDED, "b.txt": Intake.ADDED}
     shelf.publish_all()
-    assert (2, 1) == (shelf.count(VectorStoreFile), len(list(shelf.blobs.names())))
+    assert (shelf.count(VectorStoreFile), len(list(shelf.blobs.names()))) == (2, 1)
 
 
 def test_what_is_no_folder_is_refused(shelf: Shelf) -> None:
@@ -156,4 +158,4 @@ def test_a_store_that_is_gone_takes_nothing(shelf: Shelf) -> None:
         stores.delete(shelf.database, session, shelf.store.project_id, shelf.store.id)
     with pytest.raises(NotFound):
         shelf.take_in()
-    assert 0 == shelf.count(File)
+    assert shelf.count(File) == 0

@@ -23,7 +23,11 @@ def bookmark(canvas: Canvas, title: str, level: int) -> None:
 
 def body(canvas: Canvas, top: float, word: str) -> None:
     write(
-        canvas, 72, top, f"The {word} grows on a tree in the garden behind the house, and it is", "eaten by the birds."
+        canvas,
+        72,
+        top,
+        f"The {word} grows on a tree in the garden behind the house, and it is",
+        f"eaten as {word} pie.",
     )
 
 
@@ -85,7 +89,7 @@ def test_a_running_head_that_varies_by_chapter_is_left_out(tmp_path: Path) -> No
     assert not any("Handbook" in text for text in texts)
     assert sum("All about" in text for text in texts) == 4
     assert [text for text in texts if "grows" in text] == [
-        f"The {word} grows on a tree in the garden behind the house, and it is eaten by the birds." for word in WORDS
+        f"The {word} grows on a tree in the garden behind the house, and it is eaten as {word} pie." for word in WORDS
     ]
 
 
@@ -125,11 +129,23 @@ def test_the_only_line_of_a_page_stays(tmp_path: Path) -> None:
 def test_the_first_lines_of_text_at_one_height_are_not_running_heads(tmp_path: Path) -> None:
     def draw(canvas: Canvas) -> None:
         for word in WORDS:
-            body(canvas, 60, word)
-            body(canvas, 84, f"other {word}")
-            write(canvas, 72, 120, f"Another paragraph, which tells more about the {word}, and about its tree.")
+            write(canvas, 72, 60, f"{word} {word[::-1]}", f"{word[1:]} {word}.")
+            write(canvas, 72, 100, *(f"The {word} of year {n} had its own {word} taste." for n in range(12)))
             canvas.showPage()
 
-    document = parse(tmp_path, pdf(draw))
-    assert all(f"The other {word} grows" in document.text for word in WORDS)
-    assert all(f"The {word} grows" in document.text for word in WORDS)
+    text = parse(tmp_path, pdf(draw)).text
+    assert all(f"{word} {word[::-1]} {word[1:]} {word}." in text for word in WORDS)
+
+
+def test_running_heads_of_two_pages_are_left_out(tmp_path: Path) -> None:
+    def draw(canvas: Canvas) -> None:
+        for number, word in enumerate(WORDS[:2], 1):
+            write(canvas, 72, 40, "Leaflet on fruit", size=8)
+            write(canvas, 72, 80, f"The {word}", size=16)
+            body(canvas, 120, word)
+            write(canvas, 72, 800, f"Edition 4, page {number} of 2", size=8)
+            canvas.showPage()
+
+    texts = [text for _, text in elements(parse(tmp_path, pdf(draw)))]
+    assert not any("Leaflet" in text or "Edition" in text for text in texts)
+    assert [text for text in texts if len(text) < 12] == ["The apple", "The pear"]

@@ -100,14 +100,14 @@ def test_a_table_over_two_pages_is_an_element_on_each(tmp_path: Path) -> None:
     assert [element.page for element in document.elements] == [1, 2]
 
 
-def test_merged_cells_stand_in_their_first_column_and_row(tmp_path: Path) -> None:
+def test_merged_cells_stand_in_their_first_column_and_row_and_heads_in_one_row(tmp_path: Path) -> None:
     rows = [("", "Cold", ""), ("Model", "Low", "High"), ("K12", "-20", "5"), ("K12", "-30", "4"), ("K9", "0", "12")]
     drawn = [*rows[:3], ("", *rows[3][1:]), rows[4]]
 
     def draw(canvas: Canvas) -> None:
         ruled(canvas, 100, drawn, (80, 60, 60), ("SPAN", (1, 0), (2, 0)), ("SPAN", (0, 2), (0, 3)))
 
-    assert tables(parse(tmp_path, pdf(draw))) == [markdown(drawn)]
+    assert tables(parse(tmp_path, pdf(draw))) == [markdown([("Model", "Cold Low", "High"), *drawn[2:]])]
 
 
 def test_rows_within_one_pair_of_rules_are_told_apart_by_their_numbers(tmp_path: Path) -> None:
@@ -210,8 +210,8 @@ def test_a_title_between_two_unruled_tables_divides_them(tmp_path: Path) -> None
 
 
 def test_columns_of_prose_stay_prose(tmp_path: Path) -> None:
-    left = [f"the left column has line {n} of its text" for n in range(8)]
-    right = [f"the right column has line {n} of its text" for n in range(8)]
+    left = [f"The left column has line {n} of its text." for n in range(8)]
+    right = [f"The right column has line {n} of its text." for n in range(8)]
 
     def draw(canvas: Canvas) -> None:
         for number, (a, b) in enumerate(zip(left, right, strict=True)):

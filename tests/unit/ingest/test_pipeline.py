@@ -77,10 +77,10 @@ def paragraphs(*names: str) -> str:
 def test_a_document_is_parsed_chunked_and_embedded(bench: Bench) -> None:
     """Chunks are spans of the stored text; what is embedded is the title in front of them."""
     _, record = bench.build(paragraphs("a", "b"), filename="notes.txt")
-    assert ["text/plain", 2] == [record.media_type, len(record.chunks)]
+    assert [record.media_type, len(record.chunks)] == ["text/plain", 2]
     for chunk in record.chunks:
         assert record.text[chunk.start : chunk.end] == chunk.text
-        assert "notes" == chunk.context
+        assert chunk.context == "notes"
         expected = bench.embedder.embed_queries([f"notes\n{chunk.text}"]).astype(np.float16)
         np.testing.assert_array_equal(expected, chunk.vectors)
 
@@ -100,7 +100,7 @@ def test_the_same_content_is_copied(bench: Bench) -> None:
     bench.shares.clear()
     other = a_store(bench.database, embedding_identity=bench.embedder.identity.key)
     second = bench.publish(paragraphs("a"), store=other)
-    assert ([], []) == (bench.embedder.embedded, bench.shares)
+    assert (bench.embedder.embedded, bench.shares) == ([], [])
     assert (first.content_key, first.text) == (second.content_key, second.text)
 
 
@@ -109,14 +109,14 @@ def test_only_changed_chunks_are_embedded_again(bench: Bench) -> None:
     bench.publish(paragraphs("a", "b", "c"))
     bench.embedder.embedded.clear()
     changed = bench.publish(paragraphs("a", "x", "c"))
-    assert 3 == len(changed.chunks)
-    assert ["x0"] == [text.split()[1] for text in bench.embedder.embedded]
+    assert len(changed.chunks) == 3
+    assert [text.split()[1] for text in bench.embedder.embedded] == ["x0"]
 
 
 def test_equal_chunks_of_one_document_are_embedded_once(bench: Bench) -> None:
     """Boilerplate that repeats costs one embedding."""
     record = bench.publish(paragraphs("a", "a", "a"))
-    assert (3, 1) == (len(record.chunks), len(bench.embedder.embedded))
+    assert (len(record.chunks), len(bench.embedder.embedded)) == (3, 1)
 
 
 def test_a_chunk_longer_than_the_embedder_reads_has_a_vector_for_each_window(
@@ -138,7 +138,7 @@ def test_a_chunk_longer_than_the_embedder_reads_has_a_vector_for_each_window(
 def test_headings_stand_in_front_of_what_is_embedded(bench: Bench) -> None:
     """The path of headings is context, not part of the cited text."""
     _, record = bench.build(f"# Book\n\n## Chapter\n\n{paragraphs('a', 'b')}", filename="x.md")
-    assert "Book › Chapter" == record.chunks[-1].context
+    assert record.chunks[-1].context == "Book › Chapter"
     assert record.chunks[-1].text.startswith("b0")
 
 
@@ -147,7 +147,7 @@ def test_a_long_context_is_shortened_to_a_quarter(bench: Bench) -> None:
     heading = " ".join(f"h{n}" for n in range(190))
     _, record = bench.build(f"# {heading}\n\n{paragraphs('a')}", filename="x.md")
     tokens = bench.embedder.token_spans(record.chunks[-1].context)
-    assert 64 == len(tokens)
+    assert len(tokens) == 64
     assert record.chunks[-1].context.endswith("h189")
 
 
@@ -158,9 +158,7 @@ def test_a_long_context_is_shortened_to_a_quarter(bench: Bench) -> None:
         {"chunking_strategy": {"type": "static", "static": {"max_chunk_size_tokens": 100, "chunk_overlap_tokens": 0}}},
     ],
 )
-def test_the_content_key_depends_on_everything_that_decides_the_chunks(
-    bench: Bench, change: dict[str, object]
-) -> None:
+def test_the_content_key_depends_on_everything_that_decides_the_chunks(bench: Bench, change: dict[str, object]) -> None:
     """Another name or strategy is another key; attributes and source are not in it."""
     same = [bench.build(text, **options)[1].content_key for text, options in (("one", {}), ("one", {"source": "x"}))]
     assert same[0] == same[1]
@@ -171,7 +169,7 @@ def test_the_content_key_depends_on_everything_that_decides_the_chunks(
 def test_another_model_has_another_content_key(database: Database, blobs: BlobStore) -> None:
     """Vectors of another model are never copied."""
     keys = {Bench(database, blobs, max_tokens=size).build("one")[1].content_key for size in (64, 128)}
-    assert 2 == len(keys)
+    assert len(keys) == 2
 
 
 def test_a_text_without_a_word_is_refused(bench: Bench) -> None:
@@ -217,7 +215,7 @@ def test_page_spans_join_what_stands_on_one_page() -> None:
     builder = DocumentBuilder("application/pdf")
     for page, text in [(1, "one"), (1, "two"), (3, "three")]:
         builder.add(text, page=page)
-    assert [(1, 0, 8), (3, 10, 15)] == page_spans(builder.build())
+    assert page_spans(builder.build()) == [(1, 0, 8), (3, 10, 15)]
     plain = DocumentBuilder("text/plain")
     plain.add("words")
-    assert [] == page_spans(plain.build())
+    assert page_spans(plain.build()) == []

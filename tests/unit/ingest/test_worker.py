@@ -91,8 +91,8 @@ def until_lost(job: Job, progress: Progress) -> None:
 def test_a_job_is_processed_and_published(shop: Shop) -> None:
     """The file is completed, and then there is nothing to do."""
     worker = shop.worker()
-    assert [True, False] == [worker.run_one(shop.stop), worker.run_one(shop.stop)]
-    assert (JobStatus.COMPLETED, 1, 1) == (shop.entry.status, shop.document_count, shop.pipeline.built)
+    assert [worker.run_one(shop.stop), worker.run_one(shop.stop)] == [True, False]
+    assert (shop.entry.status, shop.document_count, shop.pipeline.built) == (JobStatus.COMPLETED, 1, 1)
 
 
 def test_a_file_that_cannot_be_read_fails_with_its_reason(shop: Shop) -> None:
@@ -100,11 +100,11 @@ def test_a_file_that_cannot_be_read_fails_with_its_reason(shop: Shop) -> None:
     worker = shop.worker(raising(InvalidFile("It is encrypted.")))
     assert worker.run_one(shop.stop)
     entry = shop.entry
-    assert (JobStatus.FAILED, "invalid_file", "It is encrypted.") == (
+    assert (
         entry.status,
         entry.error_code,
         entry.error_message,
-    )
+    ) == (JobStatus.FAILED, "invalid_file", "It is encrypted.")
     assert not worker.run_one(shop.stop)
 
 
@@ -118,13 +118,13 @@ def test_an_error_that_may_pass_is_retried_and_then_failed(
     """Outages and faults of our own cost tries; after five of them the file fails with the last words."""
     worker = shop.worker(raising(error))
     for failures in range(1, jobs.MAX_FAILURES + 1):
-        assert JobStatus.IN_PROGRESS == shop.entry.status
+        assert shop.entry.status == JobStatus.IN_PROGRESS
         assert worker.run_one(shop.stop)
         assert (failures, message) == (shop.entry.failures, shop.entry.error_message)
         assert not worker.run_one(shop.stop)
         shop.change(not_before=0.0)
-    assert (JobStatus.FAILED, "server_error") == (shop.entry.status, shop.entry.error_code)
-    assert jobs.MAX_FAILURES == shop.pipeline.built
+    assert (shop.entry.status, shop.entry.error_code) == (JobStatus.FAILED, "server_error")
+    assert shop.pipeline.built == jobs.MAX_FAILURES
     assert isinstance(error, ServiceUnavailable) or "Unexpected error" in caplog.text
 
 
@@ -133,14 +133,14 @@ def test_a_file_that_is_ready_after_a_retry_shows_no_error(shop: Shop) -> None:
     assert shop.worker(raising(ServiceUnavailable())).run_one(shop.stop)
     shop.change(not_before=0.0)
     assert shop.worker().run_one(shop.stop)
-    assert (JobStatus.COMPLETED, None, None) == (shop.entry.status, shop.entry.error_code, shop.entry.error_message)
+    assert (shop.entry.status, shop.entry.error_code, shop.entry.error_message) == (JobStatus.COMPLETED, None, None)
 
 
 def test_a_file_that_kills_its_workers_is_given_up(shop: Shop) -> None:
     """After a hundred claims that came to no end, it is not even begun."""
     shop.change(fence=jobs.MAX_CLAIMS)
     assert shop.worker().run_one(shop.stop)
-    assert (JobStatus.FAILED, 0) == (shop.entry.status, shop.pipeline.built)
+    assert (shop.entry.status, shop.pipeline.built) == (JobStatus.FAILED, 0)
     assert "100 times" in str(shop.entry.error_message)
 
 
@@ -156,7 +156,7 @@ def test_the_lease_is_kept_while_the_work_goes_on(shop: Shop) -> None:
             assert jobs.claim(session, "another") is None
 
     assert shop.worker(slow).run_one(shop.stop)
-    assert ([0.4], JobStatus.COMPLETED) == (seen, shop.entry.status)
+    assert (seen, shop.entry.status) == ([0.4], JobStatus.COMPLETED)
 
 
 def test_a_cancelled_file_is_left_alone(shop: Shop) -> None:
@@ -168,7 +168,7 @@ def test_a_cancelled_file_is_left_alone(shop: Shop) -> None:
         until_lost(job, progress)
 
     assert shop.worker(deed).run_one(shop.stop)
-    assert (JobStatus.CANCELLED, 0) == (shop.entry.status, shop.document_count)
+    assert (shop.entry.status, shop.document_count) == (JobStatus.CANCELLED, 0)
 
 
 @pytest.mark.parametrize("is_noticed", [True, False])
@@ -182,7 +182,7 @@ def test_a_file_that_is_deleted_midway_is_not_published(shop: Shop, is_noticed: 
             until_lost(job, progress)
 
     assert shop.worker(deed).run_one(shop.stop)
-    assert 0 == shop.document_count
+    assert shop.document_count == 0
 
 
 def test_a_job_that_was_taken_over_stays_with_the_new_worker(shop: Shop) -> None:
@@ -205,7 +205,7 @@ def test_a_worker_that_is_stopped_gives_its_job_back_at_once(shop: Shop) -> None
         until_lost(job, progress)
 
     assert shop.worker(deed).run_one(shop.stop)
-    assert (JobStatus.IN_PROGRESS, None, 0) == (shop.entry.status, shop.entry.owner, shop.entry.failures)
+    assert (shop.entry.status, shop.entry.owner, shop.entry.failures) == (JobStatus.IN_PROGRESS, None, 0)
     assert shop.entry_id == a_claim(shop.database, "another").id
 
 
@@ -221,7 +221,7 @@ def test_it_works_until_it_is_stopped(shop: Shop) -> None:
         time.sleep(0.02)
     shop.stop.set()
     thread.join(10)
-    assert (4, False) == (shop.document_count, thread.is_alive())
+    assert (shop.document_count, thread.is_alive()) == (4, False)
 
 
 def test_an_outage_of_the_database_does_not_end_the_worker(
@@ -274,7 +274,7 @@ def test_the_jobs_of_a_killed_worker_are_free_at_once(shop: Shop, tmp_path: Path
         assert [f"{own}.lock"] == [path.name for path in folder.iterdir()]
         assert None is shop.entry.owner
         assert shop.entry_id == a_claim(shop.database, own).id
-    assert [] == list(folder.iterdir())
+    assert list(folder.iterdir()) == []
 
 
 def test_a_worker_that_leaves_lets_go_of_its_jobs(shop: Shop, tmp_path: Path) -> None:

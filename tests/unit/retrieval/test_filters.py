@@ -62,8 +62,10 @@ def test_a_comparison_decides_by_type_and_value(attribute: Any, operator: str, v
 
 @pytest.mark.parametrize(
     ("operator", "value", "expected"),
-    [("eq", 1, False), ("gt", 1, False), ("lt", 1, False), ("gte", "a", False), ("lte", "a", False), ("in", [1], False)]
-    + [("ne", 1, True), ("nin", [1], True)],
+    [
+        *(("eq", 1, False), ("gt", 1, False), ("lt", 1, False), ("gte", "a", False), ("lte", "a", False)),
+        *(("in", [1], False), ("ne", 1, True), ("nin", [1], True)),
+    ],
 )
 @pytest.mark.parametrize("attributes", [{}, {"other": 1}, {"k": None}])
 def test_a_missing_key_satisfies_only_negations(
@@ -100,7 +102,7 @@ def test_a_wrong_filter_is_refused_with_the_part_that_is_wrong(raw: Any, words: 
     """The caller learns what is wrong, and a filter is never ignored."""
     with pytest.raises(InvalidRequest, match=words) as caught:
         parse_filter(raw)
-    assert "filters" == caught.value.param
+    assert caught.value.param == "filters"
 
 
 @pytest.mark.parametrize(("depth", "is_allowed"), [(16, True), (17, False), (900, False)])
@@ -160,7 +162,7 @@ def test_compounds_are_all_and_any(parts: list[dict[str, Any]], attributes: dict
 def test_orderings_agree_with_each_other(value: int, attribute: int) -> None:
     """Of `lt`, `eq` and `gt` one holds; `lte` and `gte` are their unions."""
     holds = {name: decide(name, value, {"k": attribute}) for name in ("lt", "eq", "gt", "lte", "gte")}
-    assert 1 == holds["lt"] + holds["eq"] + holds["gt"]
+    assert holds["lt"] + holds["eq"] + holds["gt"] == 1
     assert (holds["lte"], holds["gte"]) == (holds["lt"] or holds["eq"], holds["gt"] or holds["eq"])
 
 

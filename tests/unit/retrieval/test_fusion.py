@@ -1,4 +1,4 @@
-"""Fusion joins two rankings: bounded, independent of list order, and equal to one side where the other has no weight."""
+"""Fusion joins two rankings: bounded, independent of list order, and one side alone where the other has no weight."""
 
 from collections.abc import Callable
 from typing import Any
@@ -71,21 +71,21 @@ def test_first_in_both_lists_scores_1(fuse: Fuse) -> None:
 @BOTH
 def test_nothing_fused_with_nothing_is_nothing(fuse: Fuse) -> None:
     """No candidates, no hits."""
-    assert [] == fuse([], [], dense_weight=0.5)
+    assert fuse([], [], dense_weight=0.5) == []
 
 
 def test_normalised_fusion_is_the_weighted_sum_of_min_max_scores() -> None:
     """A table by hand: dense 1, 0.5, 0; lexical 1, 0."""
     fused = fuse_normalized(hits(c1=0.9, c2=0.6, c3=0.3), hits(c2=8.0, c4=2.0), dense_weight=0.6)
     scores = {hit.chunk_id: pytest.approx(hit.score) for hit in fused}
-    assert {1: 0.6, 2: 0.6 * 0.5 + 0.4, 3: 0.0, 4: 0.0} == scores
-    assert [2, 1, 3, 4] == [hit.chunk_id for hit in fused]
+    assert scores == {1: 0.6, 2: 0.6 * 0.5 + 0.4, 3: 0.0, 4: 0.0}
+    assert [hit.chunk_id for hit in fused] == [2, 1, 3, 4]
 
 
 def test_equal_scores_of_one_list_are_all_the_best() -> None:
     """One candidate alone is not the worst of its list."""
-    assert [1.0] == [hit.score for hit in fuse_normalized(hits(c1=0.2), [], dense_weight=1)]
-    assert [0.5, 0.5] == [hit.score for hit in fuse_normalized(hits(c1=0.2, c2=0.2), [], dense_weight=0.5)]
+    assert [hit.score for hit in fuse_normalized(hits(c1=0.2), [], dense_weight=1)] == [1.0]
+    assert [hit.score for hit in fuse_normalized(hits(c1=0.2, c2=0.2), [], dense_weight=0.5)] == [0.5, 0.5]
 
 
 def test_reciprocal_ranks_forget_how_far_scores_lie_apart() -> None:

@@ -1,5 +1,7 @@
 """Sentences by rule: everything is in one, and a full stop is not always an end."""
 
+from itertools import pairwise
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -46,6 +48,6 @@ def test_sentences_hold_every_character_that_is_no_blank(text: str) -> None:
     """They ascend, do not overlap, are never blank at their ends, and lose nothing."""
     spans = split_sentences(text)
     assert all(start < end for start, end in spans)
-    assert all(before[1] <= after[0] for before, after in zip(spans, spans[1:], strict=False))
+    assert all(before[1] <= after[0] for before, after in pairwise(spans))
     assert all(s == s.strip() for s in sentences(text))
     assert "".join(text.split()) == "".join("".join(s.split()) for s in sentences(text))

@@ -1,0 +1,289 @@
+"""The commands, run in this process against a state folder of their own."""
+
+import signal
+import sqlite3
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from api.cli import main
+from tests.integration.conftest import HOUSE, running
+
+
+@dataclass(frozen=True, kw_only=True)
+class Result:
+    status: int
+    out: str
+    err: str
+
+
+Command = Callable[..., Result]
+
+
+@pytest.fixture
+def command(tmp_home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Iterator[Command]:
+    """Return what runs `footnote ARGUMENTS` as the console script does."""
+    monkeypatch.setenv("FOOTNOTE_HOME", str(tmp_home))
+    monkeypatch.setenv("FOOTNOTE_EMBEDDING_BACKEND", "hashing")
+    monkeypatch.chdir(tmp_home)
+    interrupt = signal.getsignal(signal.SIGINT)
+
+    def run(*arguments: str) -> Result:
+        monkeypatch.setattr(sys, "argv", ["footnote", *arguments])
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as ended:
+            main()
+        captured = capsys.readouterr()
+        return Result(status=int(ended.value.code or 0), out=captured.out, err=captured.err)
+
+    yield run
+    signal.signal(signal.SIGINT, interrupt)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Return a folder with documents at two levels, a hidden file, and an empty one."""
+    folder = tmp_path / "documents"
+    (folder / "plans").mkdir(parents=True)
+    (folder / "house.txt").write_text(HOUSE)
+    (folder / "plans" / "garden.md").write_text("# Garden\n\nThe pond is two metres deep.\n")
+    (folder / ".hidden.txt").write_text("Never read.")
+    return folder
+
+
+def rows(result: Result) -> dict[str, list[str]]:
+    """Return the words of each line by its first one."""
+    return {line.split()[0]: line.split()[1:] for line in result.out.splitlines() if line.split()}
+
+
+def blob_of(home: Path, name: str) -> Path:
+    """Return where the bytes of the file with this name are stored."""
+    connection = sqlite3.connect(home / "catalog.sqlite")
+    (digest,) = connection.execute("SELECT sha256 FROM files WHERE filename = ?", (name,)).fetchone()
+    connection.close()
+    return next((home / "blobs").rglob(digest))
+
+
+def change(home: Path, statement: str, database: str = "catalog.sqlite") -> None:
+    """Damage the state on purpose."""
+    connection = sqlite3.connect(home / database)
+    with connection:
+        connection.execute(statement)
+    connection.close()
+
+
+def test_a_folder_is_ingested_and_every_file_reported(command: Command, folder: Path) -> None:
+    """Files of all levels are ready, hidden ones are passed over, and the exit status is 0."""
+    result = command("ingest", str(folder))
+    assert result.status == 0, result
+    found = rows(result)
+    assert found["house.txt"][:2] == ["added", "completed"]
+    assert found["plans/garden.md"][:2] == ["added", "completed"]
+    assert "hidden" not in result.out
+
+
+def test_ingesting_again_leaves_everything_as_it_is(command: Command, folder: Path, tmp_home: Path) -> None:
+    """The second run reports all files unchanged and writes no document."""
+    command("ingest", str(folder))
+    before = command("search", "pond", "--limit", "10").out
+    result = command("ingest", str(folder))
+    assert result.status == 0
+    assert {rows(result)[name][0] for name in ("house.txt", "plans/garden.md")} == {"unchanged"}
+    assert command("search", "pond", "--limit", "10").out == before
+
+
+def test_a_changed_file_replaces_its_old_text(command: Command, folder: Path) -> None:
+    """After the second run only the new words are found, and fsck finds no leftovers."""
+    command("ingest", str(folder))
+    (folder / "house.txt").write_text("The boiler was replaced by a heat pump in 2024.")
+    found = rows(command("ingest", str(folder)))
+    assert (found["house.txt"][:2], found["plans/garden.md"][0]) == (["replaced", "completed"], "unchanged")
+    hits = command("search", "boiler in the cellar", "--limit", "10").out
+    assert "heat pump" in hits
+    assert "Brandt" not in hits
+    fresh = rows(command("status"))
+    assert any(words[-4:] == ["2", "0", "0", "0"] for words in fresh.values())
+    assert command("fsck", "--repair").status == 0
+
+
+def test_a_file_that_cannot_be_read_is_reported_with_its_reason(command: Command, folder: Path) -> None:
+    """The other files are taken in, the bad ones are named with the cause, and the exit status is 1."""
+    (folder / "empty.pdf").touch()
+    (folder / "picture.png").write_bytes(b"\x89PNG\r\n\x1a\n" + bytes(64))
+    result = command("ingest", str(folder))
+    assert result.status == 1
+    found = rows(result)
+    assert found["empty.pdf"][0] == "refused"
+    assert found["picture.png"][:2] == ["added", "failed"]
+    assert found["house.txt"][:2] == ["added", "completed"]
+    assert "image/png" in result.out
+    assert "image/png" in command("status").out
+    assert rows(command("ingest", str(folder)))["picture.png"][:2] == ["retried", "failed"]
+
+
+def test_ask_prints_the_answer_with_a_numbered_footnote(command: Command, folder: Path) -> None:
+    """The sentence carries its mark, and the footnote names file and place and quotes."""
+    command("ingest", str(folder), "--store", "home")
+    result = command("ask", "Who installed the boiler in the cellar?", "--store", "home")
+    assert result.status == 0
+    assert "Brandt Heating in the autumn of 2011. [1]" in result.out
+    assert "[1] house.txt, characters " in result.out
+
+
+def test_ask_says_when_the_documents_do_not_hold_the_answer(command: Command, folder: Path) -> None:
+    """It is no failure of the command."""
+    command("ingest", str(folder))
+    result = command("ask", "Qxzv blorp wibble?")
+    assert result.status == 0
+    assert "do not contain the answer" in result.out
+    assert "[1]" not in result.out
+
+
+def test_search_shows_scores_places_and_texts(command: Command, folder: Path) -> None:
+    """Best first, at most as many as asked for."""
+    command("ingest", str(folder))
+    result = command("search", "How deep is the pond?", "--limit", "1")
+    assert "garden.md, characters " in result.out
+    assert "two metres deep" in result.out
+    assert "house.txt" not in result.out
+
+
+def test_an_unknown_store_is_a_stated_error(command: Command) -> None:
+    """One line on stderr and exit status 2, without a traceback."""
+    for arguments in (("ask", "What?", "--store", "none"), ("search", "What?", "--store", "none")):
+        result = command(*arguments)
+        assert result.status == 2
+        assert "'none'" in result.err
+        assert "Traceback" not in result.err
+
+
+def test_a_folder_that_is_not_there_is_a_stated_error(command: Command, tmp_path: Path) -> None:
+    """The path is named."""
+    result = command("ingest", str(tmp_path / "nowhere"))
+    assert result.status == 2
+    assert "nowhere" in result.err
+
+
+def test_a_wrong_setting_is_a_stated_error(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every command names the variable and ends with status 2."""
+    monkeypatch.setenv("FOOTNOTE_PROT", "80")
+    result = command("status")
+    assert result.status == 2
+    assert "FOOTNOTE_PROT" in result.err
+
+
+def test_fsck_of_a_sound_state_is_clean(command: Command, folder: Path) -> None:
+    """Before and after the first documents."""
+    assert command("fsck").status == 0
+    command("ingest", str(folder))
+    result = command("fsck")
+    assert result.status == 0
+    assert result.out.startswith("Clean")
+
+
+@pytest.mark.parametrize(
+    ("damage", "kind"),
+    [
+        ("UPDATE chunks SET text = 'other words' WHERE id = 1", "false span"),
+        ("UPDATE chunks SET vectors = x'00' WHERE id = 1", "broken vector"),
+        ("DELETE FROM chunks WHERE id = 1", "lost chunks"),
+        ("INSERT INTO chunks SELECT 999, 999, 0, start, \"end\", text, context, page, box, tokens, windows, vectors, "
+         "embedding_key FROM chunks WHERE id = 1", "orphan chunks"),
+        ("DELETE FROM changes", "unannounced document"),
+        ("DELETE FROM documents WHERE id = (SELECT min(id) FROM documents)", "lost document"),
+        ("UPDATE documents SET vector_store_file_id = 999 WHERE id = (SELECT min(id) FROM documents)", "orphan document"),
+        ("UPDATE vector_store_files SET status = 'in_progress', owner = 'x', lease_until = 1", "stuck job"),
+    ],
+)
+def test_fsck_finds_planted_damage(command: Command, folder: Path, tmp_home: Path, damage: str, kind: str) -> None:
+    """Each kind of damage to the catalog is named, with exit status 1."""
+    command("ingest", str(folder))
+    change(tmp_home, damage)
+    result = command("fsck")
+    assert result.status == 1
+    assert f"{kind}: " in result.out
+
+
+def test_fsck_finds_a_lost_blob_and_repairs_an_unused_one(command: Command, folder: Path, tmp_home: Path) -> None:
+    """Bytes that are needed and gone are a problem; bytes that nobody needs are deleted by --repair, once old enough."""
+    import os
+
+    command("ingest", str(folder))
+    orphan = tmp_home / "blobs" / "00" / ("0" * 64)
+    orphan.parent.mkdir(exist_ok=True)
+    orphan.write_bytes(b"nobody's")
+    os.utime(orphan, (1, 1))
+    assert "orphan blob: " in command("fsck").out
+    assert command("fsck", "--repair").status == 0
+    assert not orphan.exists()
+    blob_of(tmp_home, "house.txt").unlink()
+    result = command("fsck")
+    assert result.status == 1
+    assert "lost blob: " in result.out
+
+
+def test_fsck_compares_the_lexical_index_in_both_directions(command: Command, folder: Path, tmp_home: Path) -> None:
+    """Postings that are missing and postings too many are both found."""
+    command("ingest", str(folder))
+    command("search", "pond")
+    assert command("fsck").status == 0
+    damage = "UPDATE passages SET document_id = 999 WHERE document_id = (SELECT min(document_id) FROM passages)"
+    change(tmp_home, damage, "lexical.sqlite")
+    result = command("fsck")
+    assert result.status == 1
+    assert "unindexed document: " in result.out
+    assert "orphan postings: " in result.out
+
+
+def test_status_counts_the_files_of_every_store(command: Command, folder: Path, tmp_home: Path) -> None:
+    """Each store is a line with its name and the number of files in each state."""
+    command("ingest", str(folder), "--store", "home")
+    with running(tmp_home) as footnote:
+        footnote.store(name="queue", file_ids=[footnote.upload()])
+    lines = command("status").out.splitlines()
+    assert any("home" in line and line.split()[-4:] == ["2", "0", "0", "0"] for line in lines)
+    assert any("queue" in line and line.split()[-4:] == ["0", "1", "0", "0"] for line in lines)
+
+
+def test_doctor_reports_every_part_as_ok(command: Command) -> None:
+    """On a sound machine the exit status is 0, and the embedder and the state folder are named."""
+    result = command("doctor")
+    assert result.status == 0, result
+    found = rows(result)
+    assert {found[name][0] for name in ("python", "home", "catalog", "embedding", "index")} == {"ok"}
+
+
+def test_doctor_names_the_part_that_does_not_work(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The other parts are still checked, and the exit status is 1."""
+    monkeypatch.setenv("FOOTNOTE_DATABASE_URL", "oracle://nowhere")
+    result = command("doctor")
+    assert result.status == 1
+    found = rows(result)
+    assert (found["catalog"][0], found["embedding"][0]) == ("failed", "ok")
+
+
+def test_a_key_is_made_listed_and_revoked(command: Command, tmp_home: Path) -> None:
+    """The clear text is shown once and stored nowhere; the list tells the key's state."""
+    clear, _, *words = command("keys", "create", "portal").out.split()
+    key_id = words[-1].rstrip(".")
+    listed = command("keys", "list").out
+    assert "portal" in listed
+    assert "active" in listed
+    assert clear not in listed
+    assert clear.encode() not in (tmp_home / "catalog.sqlite").read_bytes()
+    assert command("keys", "revoke", key_id).status == 0
+    assert "revoked" in command("keys", "list").out
+    assert command("keys", "revoke", "key_none").status == 2
+
+
+def test_the_api_sees_what_the_command_line_ingested(command: Command, folder: Path, tmp_home: Path) -> None:
+    """One state, two doors."""
+    command("ingest", str(folder), "--store", "home")
+    with running(tmp_home) as footnote:
+        (store,) = footnote.get("/v1/vector_stores")["data"]
+        assert store["name"] == "home"
+        listed = footnote.get(f"/v1/vector_stores/{store['id']}/files")["data"]
+        assert {entry["source"] for entry in listed} == {"house.txt", "plans/garden.md"}

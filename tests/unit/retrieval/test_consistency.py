@@ -1,0 +1,107 @@
+"""The lexical index is compared with the catalog, and built anew where it belongs to another one."""
+
+from pathlib import Path
+
+import pytest
+from sqlalchemy import select
+
+from catalog import documents
+from catalog.blobs import BlobStore
+from catalog.database import Database
+from catalog.models import Document, VectorStore
+from retrieval.consistency import check_lexical, rebuild_if_foreign
+from retrieval.indexes.faiss import FaissIndex
+from retrieval.lexical import LexicalIndex
+from retrieval.replica import Replica
+from tests.builders import IDENTITY, a_publication, a_removal, a_store, publish_text
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "lexical.sqlite"
+
+
+def follow(database: Database, path: Path) -> None:
+    """Bring the file up to the catalog."""
+    index = FaissIndex(dimension=64, lexical=path)
+    Replica(database, index, identity=IDENTITY).catch_up()
+    index.close()
+
+
+def edit(path: Path, *changes: object) -> None:
+    index = LexicalIndex(path)
+    index.apply(changes)  # type: ignore[arg-type]
+    index.close()
+
+
+def kinds(database: Database, path: Path) -> list[str]:
+    return [problem.kind for problem in check_lexical(database, path)]
+
+
+@pytest.fixture
+def store(database: Database, blobs: BlobStore) -> VectorStore:
+    store = a_store(database)
+    for text in ("one", "two"):
+        publish_text(database, blobs, store, text)
+    return store
+
+
+@pytest.mark.usefixtures("store")
+def test_an_index_that_follows_is_sound(database: Database, path: Path) -> None:
+    """Before it is made, when it has caught up, and when it lags behind."""
+    assert kinds(database, path) == []
+    follow(database, path)
+    assert kinds(database, path) == []
+    with database.write() as session:
+        document_id = session.scalars(select(Document.id)).first()
+        documents.remove(database, session, Document.id == document_id)
+    assert kinds(database, path) == []
+    follow(database, path)
+    assert kinds(database, path) == []
+
+
+@pytest.mark.usefixtures("store")
+def test_a_missing_document_is_found(database: Database, path: Path) -> None:
+    """The file says that it has seen everything, and one document is not there."""
+    follow(database, path)
+    with database.read() as session:
+        document_id = session.scalars(select(Document.id)).first()
+    index = LexicalIndex(path)
+    position = index.position
+    index.clear()
+    index.apply([a_publication(position, 7, "x"), a_removal(position, 7)])
+    index.close()
+    problems = check_lexical(database, path)
+    assert "unindexed document" in {problem.kind for problem in problems}
+    assert any(str(document_id) in problem.detail for problem in problems)
+
+
+@pytest.mark.usefixtures("store")
+def test_postings_of_an_unknown_document_are_found(database: Database, path: Path) -> None:
+    """Nothing may be found that the catalog never had."""
+    edit(path, a_publication(1, 7, "x"))
+    assert "orphan postings" in kinds(database, path)
+
+
+@pytest.mark.usefixtures("store")
+def test_an_index_that_is_ahead_of_its_catalog_is_foreign(database: Database, path: Path) -> None:
+    """A catalog restored from a backup has a shorter feed: the file is emptied and filled again."""
+    follow(database, path)
+    edit(path, a_publication(99, 7, "x"))
+    assert kinds(database, path) == ["foreign index"]
+    rebuild_if_foreign(database, path)
+    assert kinds(database, path) == []
+    follow(database, path)
+    index = LexicalIndex(path)
+    assert (len(index.document_ids()), index.position) == (2, 2)
+    index.close()
+
+
+@pytest.mark.usefixtures("store")
+def test_an_index_that_belongs_to_its_catalog_is_kept(database: Database, path: Path) -> None:
+    """Nothing is built anew without need."""
+    follow(database, path)
+    rebuild_if_foreign(database, path)
+    index = LexicalIndex(path)
+    assert index.position == 2
+    index.close()
