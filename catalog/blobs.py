@@ -49,12 +49,16 @@ class BlobStore:
             Path(self._root).mkdir(parents=True, exist_ok=True)
 
     def stage(self, stream: BinaryIO, *, max_bytes: int) -> StagedBlob:
-        """Copy `stream` to the staging folder and fsync it. Raises RequestTooLarge, InvalidRequest when empty."""
+        """Copy `stream` to the staging folder and fsync it.
+
+        Raises RequestTooLarge, InvalidRequest for a stream that is empty or cannot be read, ServiceUnavailable when
+        there is no room for it.
+        """
         digest, size = hashlib.sha256(), 0
         path = self._staging / secrets.token_hex(16)
         try:
-            with path.open("wb") as target:
-                while data := stream.read(_READ_BYTES):
+            with _translated(), path.open("wb") as target:
+                for data in _pieces(stream):
                     size += len(data)
                     if size > max_bytes:
                         raise RequestTooLarge(f"The file is larger than the {max_bytes:,} bytes that are allowed.")
@@ -130,6 +134,15 @@ class BlobStore:
 
     def _path(self, sha256: str) -> str:
         return f"{self._root}/{sha256[:2]}/{sha256}"
+
+
+def _pieces(stream: BinaryIO) -> Iterator[bytes]:
+    """Yield what `stream` holds. Raises InvalidRequest when it cannot be read: that is its fault, not the store's."""
+    try:
+        while data := stream.read(_READ_BYTES):
+            yield data
+    except OSError as error:
+        raise InvalidRequest(f"The file cannot be read: {error}", param="file") from error
 
 
 def _protocols(fs: Any) -> tuple[str, ...]:

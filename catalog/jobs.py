@@ -39,6 +39,7 @@ class Job:
     owner: str
     fence: int
     failures: int
+    claims: int
 
     def is_held(self) -> tuple[ColumnElement[bool], ...]:
         """Conditions under which this claim may still write."""
@@ -69,7 +70,9 @@ def claim(session: Session, owner: str, *, lease_s: float = LEASE_S) -> Job | No
     row = session.execute(
         update(VectorStoreFile)
         .where(VectorStoreFile.id == waiting)
-        .values(owner=owner, lease_until=now + lease_s, fence=VectorStoreFile.fence + 1)
+        .values(
+            owner=owner, lease_until=now + lease_s, fence=VectorStoreFile.fence + 1, claims=VectorStoreFile.claims + 1
+        )
         .returning(VectorStoreFile)
         .execution_options(synchronize_session=False, populate_existing=True)
     ).scalar_one_or_none()
@@ -85,6 +88,7 @@ def claim(session: Session, owner: str, *, lease_s: float = LEASE_S) -> Job | No
         owner=owner,
         fence=row.fence,
         failures=row.failures,
+        claims=row.claims,
     )
 
 
@@ -95,7 +99,7 @@ def heartbeat(session: Session, job: Job, *, progress: float, lease_s: float = L
 
 def fail(session: Session, job: Job, error: FootnoteError) -> JobStatus:
     """Note a try that ended with `error`: queue the job again, or give the file up with a stated reason."""
-    delay_s = retry_delay_s(error, failures=job.failures + 1, claims=job.fence)
+    delay_s = retry_delay_s(error, failures=job.failures + 1, claims=job.claims)
     values: dict[str, Any] = {"owner": None, "lease_until": None, "failures": job.failures + 1}
     if delay_s is not None:
         _update_held(session, job, not_before=time.time() + delay_s, error_message=error.message, **values)

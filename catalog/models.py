@@ -121,7 +121,9 @@ class VectorStoreFile(Base):
     lease_until: Mapped[float | None]
     # Raised by every claim; a write under an older fence is refused.
     fence: Mapped[int] = mapped_column(default=0)
-    # Tries that ended with an error; claims lost to a killed worker do not count.
+    # Claims since the file was queued, those lost to a killed worker included.
+    claims: Mapped[int] = mapped_column(default=0)
+    # Tries since then that ended with an error; claims lost to a killed worker do not count.
     failures: Mapped[int] = mapped_column(default=0)
     # Not to be claimed earlier: the wait before a retry.
     not_before: Mapped[float] = mapped_column(default=0.0)

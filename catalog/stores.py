@@ -143,7 +143,7 @@ def attach(session: Session, store: VectorStore, new: NewVectorStoreFile) -> Vec
 def _queue_again(entry: VectorStoreFile) -> None:
     entry.status = JobStatus.IN_PROGRESS
     entry.error_code = entry.error_message = None
-    entry.progress, entry.failures, entry.not_before = 0.0, 0, 0.0
+    entry.progress, entry.claims, entry.failures, entry.not_before = 0.0, 0, 0, 0.0
     entry.owner = entry.lease_until = None
 
 

@@ -7,12 +7,14 @@ from itertools import pairwise
 from typing import Final
 
 from generation.backends.base import NO_ANSWER, Source
+from generation.evidence import content_terms
 from retrieval.analysis import fold, terms
 from retrieval.sentences import split_sentences
 
-_MARKER: Final = re.compile(r"[ \t]*\[(\d{1,4})\]")
+# More than one opening bracket belongs to it: what is left of `[[1]2]` must not be a marker again.
+_MARKER: Final = re.compile(r"[ \t]*\[+(\d{1,4}|none)\]")
 # Text at the end of what has arrived that may yet become a marker.
-_UNFINISHED: Final = re.compile(r"[ \t]*(?:\[(?:\d{0,4}|n|no|non|none)?)?\Z")
+_UNFINISHED: Final = re.compile(r"[ \t]*(?:\[+(?:\d{0,4}|n|no|non|none)?)?\Z")
 # Punctuation behind a marker that still belongs to its claim.
 _CLOSING: Final = re.compile(r"[.!?,;:…。！？]*")
 # Share of a claim's words that a sentence must hold to support it when it is not quoted word for word.
@@ -86,7 +88,8 @@ class MarkerParser:
                 self._pending = self._pending[match.start() :]
                 return
             yield from self._text(self._pending[: match.start()])
-            self._numbers.append(int(match.group(1)))
+            if match.group(1).isdigit():
+                self._numbers.append(int(match.group(1)))
             self._pending = self._pending[match.end() :]
         unfinished = _UNFINISHED.search(self._pending)
         keep = len(self._pending) if is_last or unfinished is None else unfinished.start()
@@ -176,7 +179,7 @@ def _find_words(quoted: str, text: str) -> tuple[int, int] | None:
 
 
 def _best_support(claim: str, text: str) -> tuple[int, int] | None:
-    wanted = set(terms(claim))
+    wanted = set(content_terms(claim))
     figures, numbers = {term for term in wanted if _DIGIT.search(term)}, _numbers(claim)
     spans = split_sentences(text)
     best: tuple[float, int, tuple[int, int]] | None = None

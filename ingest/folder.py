@@ -78,7 +78,7 @@ def _take_in_file(
     try:
         with path.open("rb") as stream:
             blob = blobs.stage(stream, max_bytes=max_bytes)
-    except (InvalidRequest, OSError) as error:
+    except (InvalidRequest, OSError) as error:  # A full disk of our own is ServiceUnavailable and ends the run.
         return FolderEntry(path=name, intake=Intake.REFUSED, reason=str(error))
     try:
         return _queue(database, blobs, store, name, blob)
@@ -96,7 +96,18 @@ def _queue(database: Database, blobs: BlobStore, store: VectorStore, name: str, 
     with database.write() as session:
         file = files.insert(database, session, blobs, blob, new)
         current = stores.get(session, store.project_id, store.id)
-        stores.attach(session, current, NewVectorStoreFile(file_id=file.id, source=name))
+        # What was said about the old version holds for the new one.
+        kept = known[0] if known else NewVectorStoreFile(file_id=file.id)
+        stores.attach(
+            session,
+            current,
+            NewVectorStoreFile(
+                file_id=file.id,
+                source=name,
+                attributes=kept.attributes,
+                chunking_strategy=kept.chunking_strategy,
+            ),
+        )
     return FolderEntry(path=name, intake=Intake.REPLACED if known else Intake.ADDED, file_id=file.id)
 
 

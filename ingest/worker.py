@@ -87,7 +87,7 @@ class Worker:
     def _process(self, job: Job, progress: Callable[[float], None]) -> None:
         error: FootnoteError
         try:
-            if job.fence > jobs.MAX_CLAIMS:
+            if job.claims > jobs.MAX_CLAIMS:
                 raise FootnoteError(f"Work on this file was cut short {jobs.MAX_CLAIMS} times; it is given up.")
             documents.publish(self._database, job, self._pipeline.build(job, progress))
             log.info("Published %s in %s.", job.file_id, job.vector_store_id)

@@ -7,10 +7,13 @@ from typing import Final
 
 # Scripts written without spaces: Thai, Lao, Khmer, Myanmar, Japanese, Chinese. They are cut into bigrams.
 _UNSPACED: Final = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
-_UNSPACED_RUN: Final = re.compile(f"[{_UNSPACED}]+")
+# Signs among them are no parts of words: `・`, `။`, `฿`.
+_SIGNS: Final = "".join(c for c in map(chr, range(0x0E00, 0x3100)) if unicodedata.category(c)[0] in "PSZC")
+_UNSPACED_CHARACTER: Final = f"(?:(?![{re.escape(_SIGNS)}])[{_UNSPACED}])"
+_UNSPACED_RUN: Final = re.compile(f"{_UNSPACED_CHARACTER}+")
 _WORD_CHARACTER: Final = rf"[^\W_{_UNSPACED}]"
 # A word, or several joined as in part numbers, versions and addresses: `PX-200/4`, `v2.1.0`, `c++`, `a_b`.
-_WORD: Final = re.compile(rf"{_WORD_CHARACTER}+(?:[-_./'+#]+{_WORD_CHARACTER}+)*[+#]*|[{_UNSPACED}]+")
+_WORD: Final = re.compile(rf"{_WORD_CHARACTER}+(?:[-_./'+#]+{_WORD_CHARACTER}+)*[+#]*|{_UNSPACED_CHARACTER}+")
 _JOINT: Final = re.compile(r"[-_./'+#]+")
 
 

@@ -91,7 +91,7 @@ class Searcher:
                     best[hit.chunk_id] = hit
         ranked = sorted(best.values(), key=lambda hit: (-hit.score, hit.chunk_id))
         clock.lap("candidates")
-        passages = self._load([hit for hit in ranked if hit.score >= request.ranking.score_threshold], request.limit)
+        passages = self._load([hit for hit in ranked if hit.score >= request.ranking.score_threshold], request)
         stores.note_use(self._database, request.scope.vector_store_ids)
         clock.lap("load")
         return SearchResult(passages=passages, index_version=version, seconds=clock.seconds)
@@ -104,17 +104,18 @@ class Searcher:
         fuse = fuse_normalized if ranking.fusion == "normalized" else fuse_reciprocal_ranks
         return fuse(dense, lexical, dense_weight=ranking.dense_weight)
 
-    def _load(self, hits: Sequence[FusedHit], limit: int) -> list[Passage]:
-        """Return the first `limit` passages that still exist; one deleted since it was found is skipped."""
+    def _load(self, hits: Sequence[FusedHit], request: SearchRequest) -> list[Passage]:
+        """Return the first passages that still exist and are in scope; what changed since it was found is skipped."""
+        limit, scope = request.limit, request.scope
         passages: list[Passage] = []
         for start in range(0, len(hits), limit):
             batch = hits[start : start + limit]
             with self._database.read() as session:
                 chunks = documents.load_chunks(session, [hit.chunk_id for hit in batch])
             passages += [
-                Passage(chunk=chunks[hit.chunk_id], score=hit.score, dense=hit.dense, lexical=hit.lexical)
+                Passage(chunk=chunk, score=hit.score, dense=hit.dense, lexical=hit.lexical)
                 for hit in batch
-                if hit.chunk_id in chunks
+                if (chunk := chunks.get(hit.chunk_id)) and scope.admits(chunk.vector_store_id, chunk.attributes)
             ]
             if len(passages) >= limit:
                 break

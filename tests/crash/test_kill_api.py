@@ -10,9 +10,9 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from catalog import fsck
 from api.settings import load_settings
 from api.wiring import open_catalog
+from catalog import fsck
 from catalog.files import get, sweep
 from catalog.models import DEFAULT_PROJECT
 from tests.e2e.conftest import Server, kill

@@ -51,9 +51,7 @@ def check_citations(client: Any, response: Any) -> list[Any]:
     part = message.content[0]
     assert part.text == response.output_text
     for note in part.annotations:
-        stored = client.get(
-            f"/vector_stores/{note.vector_store_id}/files/{note.file_id}/text", cast_to=dict[str, Any]
-        )
+        stored = client.get(f"/vector_stores/{note.vector_store_id}/files/{note.file_id}/text", cast_to=dict[str, Any])
         assert stored["text"][note.start : note.end] == note.quote
         assert 0 < note.index <= len(part.text)
     return list(part.annotations)
@@ -139,9 +137,7 @@ def test_a_response_carries_citations_that_are_true(client: Any, store: str) -> 
 
 def test_a_streamed_response_satisfies_the_strict_accumulator(client: Any, store: str) -> None:
     """responses.stream() accumulates every event, and the final response equals what is stored."""
-    with client.responses.stream(
-        model="footnote", input="What may a hotel cost a night?", tools=tool(store)
-    ) as stream:
+    with client.responses.stream(model="footnote", input="What may a hotel cost a night?", tools=tool(store)) as stream:
         kinds = [event.type for event in stream]
         final = stream.get_final_response()
     assert kinds[:2] == ["response.created", "response.in_progress"]

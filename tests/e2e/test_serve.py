@@ -31,9 +31,7 @@ from tests.e2e.conftest import (
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="processes are watched through /proc")
 
 # Takes the real embedder a minute.
-LARGE = "\n\n".join(
-    f"Paragraph {i} tells of pump {i % 97} and valve {i % 89} in hall {i % 13}." for i in range(6000)
-)
+LARGE = "\n\n".join(f"Paragraph {i} tells of pump {i % 97} and valve {i % 89} in hall {i % 13}." for i in range(6000))
 
 StartServer = Callable[..., Server]
 
@@ -152,7 +150,9 @@ def test_sigterm_ends_every_process_and_loses_no_job(serve: StartServer) -> None
     assert entry["status"] in {"in_progress", "completed"}
     assert entry["last_error"] is None
     wait_until(
-        lambda: again.get(f"/v1/vector_stores/{store}/files/{file}")["progress"] > 0.05, timeout_s=30, what="its resumption"
+        lambda: again.get(f"/v1/vector_stores/{store}/files/{file}")["progress"] > 0.05,
+        timeout_s=30,
+        what="its resumption",
     )
     assert again.stop() == 0
 

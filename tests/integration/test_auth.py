@@ -1,5 +1,6 @@
 """Keys, and what one project sees of another: nothing."""
 
+import json
 from typing import Any
 
 import pytest
@@ -34,7 +35,12 @@ def test_without_any_key_nobody_is_asked_for_one(fresh: Footnote) -> None:
 def test_as_soon_as_one_key_exists_every_request_needs_one(fresh: Footnote, path: str) -> None:
     """No key, a wrong key and another scheme are a 401; the key itself is let in."""
     _, header = make_key(fresh)
-    for wrong in ({}, {"authorization": "Bearer fn-wrong"}, {"authorization": "Basic eDp5"}, {"authorization": "Bearer"}):
+    for wrong in (
+        {},
+        {"authorization": "Bearer fn-wrong"},
+        {"authorization": "Basic eDp5"},
+        {"authorization": "Bearer"},
+    ):
         reply = fresh.client.get(path, headers=wrong)
         assert (reply.status_code, reply.json()["error"]["code"]) == (401, "invalid_api_key")
     assert fresh.client.get(path, headers=header).status_code in {200, 404}
@@ -71,7 +77,9 @@ def test_another_projects_objects_look_like_missing_ones(fresh: Footnote) -> Non
     def send(header: dict[str, str], method: str, path: str, **body: Any) -> Any:
         return fresh.client.request(method, path, headers=header, **body)
 
-    file = send(owner, "POST", "/v1/files", files={"file": ("a.txt", b"The boiler is old.")}, data={"purpose": "assistants"})
+    file = send(
+        owner, "POST", "/v1/files", files={"file": ("a.txt", b"The boiler is old.")}, data={"purpose": "assistants"}
+    )
     file_id = file.json()["id"]
     store = send(owner, "POST", "/v1/vector_stores", json={"file_ids": [file_id]}).json()["id"]
     fresh.work()
@@ -116,8 +124,6 @@ def test_another_projects_objects_look_like_missing_ones(fresh: Footnote) -> Non
 
 def replaced(value: Any, names: dict[str, str]) -> Any:
     """Return a path or body in which every known id is replaced."""
-    import json
-
     text = json.dumps(value)
     for known, other in names.items():
         text = text.replace(known, other)

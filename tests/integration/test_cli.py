@@ -1,5 +1,6 @@
 """The commands, run in this process against a state folder of their own."""
 
+import os
 import signal
 import sqlite3
 import sys
@@ -190,11 +191,17 @@ def test_fsck_of_a_sound_state_is_clean(command: Command, folder: Path) -> None:
         ("UPDATE chunks SET text = 'other words' WHERE id = 1", "false span"),
         ("UPDATE chunks SET vectors = x'00' WHERE id = 1", "broken vector"),
         ("DELETE FROM chunks WHERE id = 1", "lost chunks"),
-        ("INSERT INTO chunks SELECT 999, 999, 0, start, \"end\", text, context, page, box, tokens, windows, vectors, "
-         "embedding_key FROM chunks WHERE id = 1", "orphan chunks"),
+        (
+            'INSERT INTO chunks SELECT 999, 999, 0, start, "end", text, context, page, box, tokens, windows, vectors, '
+            "embedding_key FROM chunks WHERE id = 1",
+            "orphan chunks",
+        ),
         ("DELETE FROM changes", "unannounced document"),
         ("DELETE FROM documents WHERE id = (SELECT min(id) FROM documents)", "lost document"),
-        ("UPDATE documents SET vector_store_file_id = 999 WHERE id = (SELECT min(id) FROM documents)", "orphan document"),
+        (
+            "UPDATE documents SET vector_store_file_id = 999 WHERE id = (SELECT min(id) FROM documents)",
+            "orphan document",
+        ),
         ("UPDATE vector_store_files SET status = 'in_progress', owner = 'x', lease_until = 1", "stuck job"),
     ],
 )
@@ -208,9 +215,7 @@ def test_fsck_finds_planted_damage(command: Command, folder: Path, tmp_home: Pat
 
 
 def test_fsck_finds_a_lost_blob_and_repairs_an_unused_one(command: Command, folder: Path, tmp_home: Path) -> None:
-    """Bytes that are needed and gone are a problem; bytes that nobody needs are deleted by --repair, once old enough."""
-    import os
-
+    """Bytes that are needed and gone are a problem; old bytes that nobody needs are deleted by --repair."""
     command("ingest", str(folder))
     orphan = tmp_home / "blobs" / "00" / ("0" * 64)
     orphan.parent.mkdir(exist_ok=True)

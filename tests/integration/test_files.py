@@ -19,9 +19,7 @@ AWKWARD_NAMES = [
 
 
 def post(footnote: Footnote, content: bytes = b"Some words.", name: str = "a.txt", **form: Any) -> Any:
-    return footnote.client.post(
-        "/v1/files", files={"file": (name, content)}, data={"purpose": "assistants", **form}
-    )
+    return footnote.client.post("/v1/files", files={"file": (name, content)}, data={"purpose": "assistants", **form})
 
 
 def test_an_uploaded_file_is_described_as_openai_does(footnote: Footnote) -> None:
@@ -60,11 +58,10 @@ def test_control_characters_are_taken_out_of_a_file_name(footnote: Footnote) -> 
     """A raw control character in the multipart header does not reach the stored name."""
     body = (
         b'--b\r\ncontent-disposition: form-data; name="purpose"\r\n\r\nassistants\r\n'
-        b'--b\r\ncontent-disposition: form-data; name="file"; filename="a\x07b\x1b[31mc%0D%0A.txt"\r\n\r\nwords\r\n--b--\r\n'
+        b'--b\r\ncontent-disposition: form-data; name="file"; filename="a\x07b\x1b[31mc%0D%0A.txt"\r\n\r\nwords'
+        b"\r\n--b--\r\n"
     )
-    reply = footnote.client.post(
-        "/v1/files", content=body, headers={"content-type": "multipart/form-data; boundary=b"}
-    )
+    reply = footnote.client.post("/v1/files", content=body, headers={"content-type": "multipart/form-data; boundary=b"})
     assert reply.json()["filename"] == "ab[31mc.txt"
 
 
@@ -207,3 +204,20 @@ def test_an_unknown_file_is_not_found(footnote: Footnote, file: str) -> None:
     """Whatever an id looks like, one that does not exist is a 404."""
     for method, path in (("GET", ""), ("DELETE", ""), ("GET", "/content")):
         assert footnote.client.request(method, f"/v1/files/{file}{path}").status_code == 404
+
+
+def test_bodies_that_announce_no_length_are_limited_too(start: StartFootnote) -> None:
+    """A chunked upload and a chunked JSON body over their limits are a 413, not a damaged body, and leave nothing."""
+    head = (
+        b'--b\r\ncontent-disposition: form-data; name="purpose"\r\n\r\nassistants\r\n'
+        b'--b\r\ncontent-disposition: form-data; name="file"; filename="a.txt"\r\n\r\n'
+    )
+    with start(max_file_bytes=1000, max_json_bytes=1000) as footnote:
+        for path, body, kind in (
+            ("/v1/files", head + b"x" * (2 << 20) + b"\r\n--b--\r\n", "multipart/form-data; boundary=b"),
+            ("/v1/vector_stores", b'{"name": "' + b"x" * 2000 + b'"}', "application/json"),
+        ):
+            pieces = (body[start : start + 65536] for start in range(0, len(body), 65536))
+            reply = footnote.client.post(path, content=pieces, headers={"content-type": kind})
+            assert (reply.status_code, reply.json()["error"]["code"]) == (413, "request_too_large")
+        assert list((footnote.settings.home / "staging").iterdir()) == []

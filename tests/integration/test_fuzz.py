@@ -11,7 +11,9 @@ from tests.integration.conftest import Footnote
 
 JSON = {"content-type": "application/json"}
 
-TEXTS = st.text(max_size=20) | st.sampled_from(["\0", "\ud800", "\u202e", "x" * 600, "footnote", "hashing", "auto", "static"])
+TEXTS = st.text(max_size=20) | st.sampled_from(
+    ["\0", "\ud800", "\u202e", "x" * 600, "footnote", "hashing", "auto", "static"]
+)
 NUMBERS = (
     st.integers()
     | st.floats()

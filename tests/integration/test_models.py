@@ -2,6 +2,7 @@
 
 import base64
 import math
+import re
 import struct
 from typing import Any
 
@@ -81,8 +82,6 @@ def test_the_web_page_brings_its_own_assets_and_forbids_others(footnote: Footnot
     """Every asset that the page names is served, and no name leads out of the folder."""
     page = footnote.client.get("/")
     assert "default-src 'self'" in page.headers["content-security-policy"]
-    import re
-
     named = re.findall(r'(?:src|href)="(/assets/[^"]+)"', page.text)
     assert named
     assert {footnote.client.get(name).status_code for name in named} == {200}

@@ -179,7 +179,10 @@ def test_the_last_user_message_of_a_conversation_is_the_question(footnote: Footn
             "role": "assistant",
             "content": [{"type": "output_text", "text": "Yes?", "annotations": [], "logprobs": []}],
         },
-        {"role": "user", "content": [{"type": "input_text", "text": "Who installed"}, {"type": "input_text", "text": "the boiler?"}]},
+        {
+            "role": "user",
+            "content": [{"type": "input_text", "text": "Who installed"}, {"type": "input_text", "text": "the boiler?"}],
+        },
     ]
     response = footnote.respond(items, house)
     assert response["output"][0]["queries"] == ["Who installed\nthe boiler?"]

@@ -37,8 +37,10 @@ def test_every_citation_is_the_stored_text_at_its_range(sample: Sample, name: st
     for question in questions_from(footnote.get(f"{path}/content")["data"]):
         for note in notes_of(footnote.respond(question, store)):
             cited += note["file_id"] == file
-            text = stored if note["file_id"] == file else footnote.get(
-                f"/v1/vector_stores/{store}/files/{note['file_id']}/text"
+            text = (
+                stored
+                if note["file_id"] == file
+                else footnote.get(f"/v1/vector_stores/{store}/files/{note['file_id']}/text")
             )
             assert text["text"][note["start"] : note["end"]] == note["quote"]
             assert note["quote"].strip()
@@ -78,9 +80,7 @@ def test_every_chunk_is_the_stored_text_at_its_range(sample: Sample) -> None:
         ("Welche Temperatur hat die Kühlzelle K12?", "kuehlzelle-k12-kurzanleitung.md", None),
     ],
 )
-def test_a_question_finds_its_document_first(
-    sample: Sample, question: str, filename: str, words: str | None
-) -> None:
+def test_a_question_finds_its_document_first(sample: Sample, question: str, filename: str, words: str | None) -> None:
     """Part numbers and other languages lead to the document that holds them."""
     footnote, store = sample
     hits = footnote.search(store, question, max_num_results=3)

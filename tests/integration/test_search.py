@@ -77,8 +77,14 @@ def test_a_list_of_queries_finds_what_any_of_them_finds(footnote: Footnote, citi
         (is_("people", "ne", 1), {"oslo", "bergen", "kiel", "riga"}),
         (is_("nothing", "eq", "x"), set()),
         (all_of(is_("country", "eq", "NO"), is_("capital", "eq", False)), {"bergen"}),
-        (any_of(is_("country", "eq", "LV"), all_of(is_("people", "gt", 1), is_("capital", "eq", True))), {"oslo", "riga"}),
-        (all_of(any_of(is_("country", "eq", "NO"), is_("country", "eq", "DE")), is_("people", "lt", 300_000)), {"bergen", "kiel"}),
+        (
+            any_of(is_("country", "eq", "LV"), all_of(is_("people", "gt", 1), is_("capital", "eq", True))),
+            {"oslo", "riga"},
+        ),
+        (
+            all_of(any_of(is_("country", "eq", "NO"), is_("country", "eq", "DE")), is_("people", "lt", 300_000)),
+            {"bergen", "kiel"},
+        ),
     ],
 )
 def test_a_filter_lets_through_exactly_what_it_says(
@@ -145,7 +151,9 @@ def test_hybrid_weights_decide_which_side_counts(footnote: Footnote, cities: str
     assert (reply.status_code, reply.json()["error"]["param"]) == (400, "ranking_options.hybrid_search")
 
 
-@pytest.mark.parametrize("query", ["", "   ", [], [""], ["harbour", " "], ["x"] * 21, 5, None, "x" * 16_001, ["x" * 16_001]])
+@pytest.mark.parametrize(
+    "query", ["", "   ", [], [""], ["harbour", " "], ["x"] * 21, 5, None, "x" * 16_001, ["x" * 16_001]]
+)
 def test_a_query_that_is_blank_too_long_or_no_text_is_refused(footnote: Footnote, cities: str, query: Any) -> None:
     """It is a 400 that names the query."""
     reply = footnote.client.post(f"/v1/vector_stores/{cities}/search", json={"query": query})
@@ -172,7 +180,17 @@ def test_a_wrong_option_is_refused_by_name(footnote: Footnote, cities: str, body
 
 def test_odd_queries_are_searched_like_any_other(footnote: Footnote, cities: str) -> None:
     """Operators of the search engine, quotes, emoji and other scripts are words, not syntax."""
-    for query in ('harbour AND "', "NEAR(harbour)", "harbour*", "'; DROP TABLE chunks; --", "🚢", "ميناء", "港", "\x00", "-"):
+    for query in (
+        'harbour AND "',
+        "NEAR(harbour)",
+        "harbour*",
+        "'; DROP TABLE chunks; --",
+        "🚢",
+        "ميناء",
+        "港",
+        "\x00",
+        "-",
+    ):
         footnote.search(cities, query)
     assert names(footnote.search(cities, 'OR "Riga" NOT (harbour', max_num_results=1)) == {"riga"}
 

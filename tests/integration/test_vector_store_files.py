@@ -2,6 +2,7 @@
 
 import io
 from collections.abc import Callable
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -34,7 +35,9 @@ def test_attaching_twice_is_attaching_once(footnote: Footnote) -> None:
     assert again["status"] == "completed"
     assert footnote.get(f"/v1/vector_stores/{store}")["file_counts"]["total"] == 1
     found = [hit["chunk_id"] for hit in footnote.search(store, "boiler")]
-    assert len(found) == len(set(found)) == footnote.get(f"/v1/vector_stores/{store}/files/{file}")["coverage"]["chunks"]
+    assert (
+        len(found) == len(set(found)) == footnote.get(f"/v1/vector_stores/{store}/files/{file}")["coverage"]["chunks"]
+    )
 
 
 def test_attributes_keep_their_types(footnote: Footnote) -> None:
@@ -60,7 +63,9 @@ def test_new_attributes_decide_the_next_search(footnote: Footnote) -> None:
     final = {"type": "eq", "key": "state", "value": "final"}
     assert footnote.search(store, "boiler", filters=final) == []
     path = f"/v1/vector_stores/{store}/files/{file}"
-    assert footnote.client.post(path, json={"attributes": {"state": "final"}}).json()["attributes"] == {"state": "final"}
+    assert footnote.client.post(path, json={"attributes": {"state": "final"}}).json()["attributes"] == {
+        "state": "final"
+    }
     assert footnote.search(store, "boiler", filters=final)
     assert footnote.search(store, "boiler", filters={"type": "eq", "key": "old", "value": True}) == []
     assert footnote.client.post(path, json={"attributes": None}).json()["attributes"] == {}
@@ -107,7 +112,7 @@ def test_static_chunking_cuts_windows_of_the_asked_size_and_overlap(footnote: Fo
     assert footnote.get(path)["chunking_strategy"] == strategy
     chunks = [part["text"].split() for part in footnote.get(f"{path}/content")["data"]]
     assert max(map(len, chunks)) == 100
-    for one, following in zip(chunks, chunks[1:], strict=False):
+    for one, following in pairwise(chunks):
         assert one[-20:] == following[:20]
     assert chunks[0] + [word for chunk in chunks[1:] for word in chunk[20:]] == words
 
@@ -141,7 +146,9 @@ def test_a_wrong_chunking_strategy_is_refused(footnote: Footnote, strategy: dict
 
 def test_content_and_text_agree_on_every_offset(footnote: Footnote) -> None:
     """Each chunk of /content is the stored text of /text at its offsets, emoji and all."""
-    text = "😀 Überschrift\n\n" + "\n\n".join(f"Absatz {i}: 𝔘nicode zählt 👩🏽‍🚀 Zeichen, nicht Bytes. " * 20 for i in range(5))
+    text = "😀 Überschrift\n\n" + "\n\n".join(
+        f"Absatz {i}: 𝔘nicode zählt 👩🏽‍🚀 Zeichen, nicht Bytes. " * 20 for i in range(5)
+    )
     store = footnote.store()
     file = footnote.add(store, text, "unicode.txt")
     path = f"/v1/vector_stores/{store}/files/{file}"

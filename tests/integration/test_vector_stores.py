@@ -119,7 +119,9 @@ def test_a_wrong_field_is_refused_by_name(footnote: Footnote, body: dict[str, An
     assert (reply.status_code, reply.json()["error"]["param"]) == (400, param)
 
 
-@pytest.mark.parametrize("params", [{"limit": 0}, {"limit": 101}, {"order": "up"}, {"after": "vs_none"}, {"limit": "x"}])
+@pytest.mark.parametrize(
+    "params", [{"limit": 0}, {"limit": 101}, {"order": "up"}, {"after": "vs_none"}, {"limit": "x"}]
+)
 def test_a_wrong_page_request_is_refused_by_name(footnote: Footnote, params: dict[str, Any]) -> None:
     """Limits and cursors are checked, not passed over."""
     reply = footnote.client.get("/v1/vector_stores", params=params)

@@ -17,9 +17,7 @@ def ask(database: Database, *, listens_on: str = "127.0.0.1", **headers: str) ->
     """Return the project that a request without a key gets."""
     raw = [(name.encode(), value.encode()) for name, value in headers.items()]
     request = Request({"type": "http", "headers": raw})
-    services: Any = SimpleNamespace(
-        catalog=SimpleNamespace(database=database), settings=load_settings(host=listens_on)
-    )
+    services: Any = SimpleNamespace(catalog=SimpleNamespace(database=database), settings=load_settings(host=listens_on))
     return caller(request, services, None).project_id
 
 
@@ -31,7 +29,8 @@ def test_programs_of_this_machine_are_answered(database: Database, host: str) ->
 
 
 @pytest.mark.parametrize(
-    "host", ["evil.example", "evil.example:8000", "127.0.0.1.evil.example", "localhost.evil.example:80", "", "192.168.0.5"]
+    "host",
+    ["evil.example", "evil.example:8000", "127.0.0.1.evil.example", "localhost.evil.example:80", "", "192.168.0.5"],
 )
 def test_a_foreign_name_in_host_is_refused(database: Database, host: str) -> None:
     """A page that points its own name at 127.0.0.1 still sends its own name."""

@@ -5,12 +5,12 @@ from typing import Any
 
 import anyio
 import pytest
-from starlette.applications import Starlette
+from fastapi import FastAPI
 from starlette.requests import Request
 from starlette.responses import JSONResponse
-from starlette.routing import Route
 from starlette.testclient import TestClient
 
+from api.errors import add_error_handlers
 from api.middleware import BodyLimit, RequestId
 
 LIMIT = 1000
@@ -23,7 +23,9 @@ async def count(request: Request) -> JSONResponse:
 
 
 def limited() -> Any:
-    app = Starlette(routes=[Route("/", count, methods=["POST"])])
+    app = FastAPI()
+    app.add_api_route("/", count, methods=["POST"])
+    add_error_handlers(app)
     app.add_middleware(BodyLimit, max_file_bytes=FILE_LIMIT, max_json_bytes=LIMIT)
     app.add_middleware(RequestId)
     return app

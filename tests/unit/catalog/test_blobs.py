@@ -4,6 +4,7 @@ import hashlib
 import io
 import os
 import secrets
+import shutil
 import time
 from pathlib import Path
 
@@ -76,7 +77,7 @@ def test_a_file_of_the_wrong_size_is_refused(
 
 
 def test_an_upload_that_breaks_off_leaves_nothing(blobs: BlobStore, tmp_path: Path) -> None:
-    """An error of the client's stream passes through, and the part that came is removed."""
+    """A stream that cannot be read is its sender's fault; the part that came is removed."""
 
     class Broken(io.BytesIO):
         def read(self, size: int | None = -1) -> bytes:
@@ -84,9 +85,17 @@ def test_an_upload_that_breaks_off_leaves_nothing(blobs: BlobStore, tmp_path: Pa
                 raise ConnectionResetError
             return super().read(3)
 
-    with pytest.raises(ConnectionResetError):
+    with pytest.raises(InvalidRequest, match="cannot be read"):
         blobs.stage(Broken(b"content"), max_bytes=100)
     assert staged_files(tmp_path) == []
+
+
+def test_a_full_disk_is_no_fault_of_the_file(tmp_path: Path) -> None:
+    """The upload can be sent again later."""
+    blobs = BlobStore(f"file://{tmp_path / 'blobs'}", staging=tmp_path / "staging")
+    shutil.rmtree(tmp_path / "staging")
+    with pytest.raises(ServiceUnavailable):
+        blobs.stage(io.BytesIO(b"content"), max_bytes=100)
 
 
 def test_a_local_copy_has_the_bytes_at_a_path(blobs: BlobStore, tmp_path: Path) -> None:

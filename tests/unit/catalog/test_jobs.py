@@ -61,6 +61,7 @@ def test_a_claim_holds_everything_that_the_work_needs(database: Database, blobs:
         owner="w",
         fence=1,
         failures=0,
+        claims=1,
     )
     assert expected == a_claim(database, "w")
 

@@ -241,3 +241,14 @@ def test_a_position_has_the_page_whose_text_it_is_in(position: int, page: int | 
     """Between pages, and in documents without, there is none."""
     assert page == page_at([(1, 0, 10), (3, 12, 20)], position)
     assert page_at([], position) is None
+
+
+@pytest.mark.parametrize(
+    ("written", "shown"),
+    [("It is 5 [[1]2] km.", "It is 52] km."), ("It is 5. [none]", "It is 5."), ("A [[[2]] B", "A] B")],
+)
+def test_no_marker_is_left_however_it_is_wrapped(written: str, shown: str) -> None:
+    """What remains of nested brackets is no marker, and the sign for no answer is none within an answer."""
+    parser = MarkerParser()
+    parts = [*parser.feed(written), *parser.finish()]
+    assert "".join(part for part in parts if isinstance(part, str)) == shown

@@ -88,6 +88,22 @@ def test_a_changed_file_replaces_the_old_one_when_it_is_ready(shelf: Shelf) -> N
     assert old != _file_of(shelf, "a.txt").id
 
 
+def test_a_changed_file_keeps_its_attributes_and_its_chunking(shelf: Shelf) -> None:
+    """A filter that found the old version finds the new one."""
+    shelf.put("a.txt", "one")
+    shelf.take_in()
+    strategy = {"type": "static", "static": {"max_chunk_size_tokens": 100, "chunk_overlap_tokens": 0}}
+    with shelf.database.write() as session:
+        entry, _ = stores.sources(session, shelf.store)["a.txt"]
+        entry.attributes, entry.chunking_strategy = {"team": "sales"}, strategy
+    shelf.put("a.txt", "two")
+    shelf.take_in()
+    with shelf.database.read() as session:
+        newest, _ = stores.sources(session, shelf.store)["a.txt"]
+        assert newest.id != entry.id
+        assert (newest.attributes, newest.chunking_strategy) == ({"team": "sales"}, strategy)
+
+
 def test_a_file_that_changes_back_is_replaced_again(shelf: Shelf) -> None:
     """Only the newest version counts as known."""
     for content in ("one", "two", "one"):

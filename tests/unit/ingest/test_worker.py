@@ -19,7 +19,8 @@ from catalog.database import Database
 from catalog.documents import DocumentRecord
 from catalog.errors import InvalidFile, LeaseLost, ServiceUnavailable
 from catalog.jobs import Job
-from catalog.models import Document, File, JobStatus, VectorStoreFile
+from catalog.models import DEFAULT_PROJECT, Document, File, JobStatus, VectorStoreFile
+from catalog.stores import NewVectorStoreFile
 from ingest.pipeline import Progress
 from ingest.worker import Worker, presence, release_dead
 from tests.builders import a_claim, a_document_record, a_file, a_store, an_entry
@@ -138,10 +139,21 @@ def test_a_file_that_is_ready_after_a_retry_shows_no_error(shop: Shop) -> None:
 
 def test_a_file_that_kills_its_workers_is_given_up(shop: Shop) -> None:
     """After a hundred claims that came to no end, it is not even begun."""
-    shop.change(fence=jobs.MAX_CLAIMS)
+    shop.change(claims=jobs.MAX_CLAIMS)
     assert shop.worker().run_one(shop.stop)
     assert (shop.entry.status, shop.pipeline.built) == (JobStatus.FAILED, 0)
     assert "100 times" in str(shop.entry.error_message)
+
+
+def test_a_file_that_was_given_up_can_be_queued_again(shop: Shop) -> None:
+    """Its count begins anew; the fence goes on, so that no earlier holder can write."""
+    shop.change(claims=jobs.MAX_CLAIMS, fence=jobs.MAX_CLAIMS)
+    shop.worker().run_one(shop.stop)
+    with shop.database.write() as session:
+        store = stores.get(session, DEFAULT_PROJECT, shop.entry.vector_store_id)
+        stores.attach(session, store, NewVectorStoreFile(file_id=shop.entry.file_id))
+    assert shop.worker().run_one(shop.stop)
+    assert (shop.entry.status, shop.entry.fence) == (JobStatus.COMPLETED, jobs.MAX_CLAIMS + 2)
 
 
 def test_the_lease_is_kept_while_the_work_goes_on(shop: Shop) -> None:

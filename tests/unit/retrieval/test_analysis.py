@@ -62,3 +62,9 @@ def test_case_does_not_count(text: str) -> None:
 def test_lines_are_analysed_apart(lines: list[str]) -> None:
     """No term reaches over a line end."""
     assert [term for line in lines for term in terms(line)] == terms("\n".join(lines))
+
+
+def test_signs_between_unspaced_letters_are_no_part_of_a_term() -> None:
+    """FTS5 would cut at them, and the stored terms would not be the asked ones."""
+    assert terms("マイクロ・ソフト") == ["マイ", "イク", "クロ", "ソフ", "フト"]
+    assert terms("၁။") == ["၁"]
