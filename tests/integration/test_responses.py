@@ -28,7 +28,7 @@ def notes_of(response: dict[str, Any]) -> list[dict[str, Any]]:
     return list(response["output"][1]["content"][0]["annotations"])
 
 
-def ask(footnote: Footnote, store: str, **body: Any) -> Any:
+def ask(footnote: Footnote, store: str, /, **body: Any) -> Any:
     tools = [{"type": "file_search", "vector_store_ids": [store]}]
     return footnote.client.post("/v1/responses", json={"input": QUESTION, "tools": tools, **body})
 

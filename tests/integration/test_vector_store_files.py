@@ -190,6 +190,19 @@ def test_a_detached_file_is_gone_from_the_next_search_and_stays_a_file(footnote:
     assert footnote.search(store, "boiler")
 
 
+@pytest.mark.parametrize(
+    "path", ["/v1/vector_stores/{store}/files/{file}", "/v1/vector_stores/{store}", "/v1/files/{file}"]
+)
+def test_what_is_deleted_leaves_the_index_and_not_only_the_results(fresh: Footnote, path: str) -> None:
+    """Detached file, deleted store or deleted file: the index holds as many passages as before."""
+    before = fresh.get("/readyz")["chunks"]
+    store = fresh.store()
+    file = fresh.add(store)
+    assert fresh.get("/readyz")["chunks"] > before
+    assert fresh.client.delete(path.format(store=store, file=file)).status_code == 200
+    assert fresh.get("/readyz")["chunks"] == before
+
+
 def test_a_file_in_one_store_is_not_in_another(footnote: Footnote) -> None:
     """A file that exists but was not attached here is a 404 of this store."""
     here, there = footnote.store(), footnote.store()
