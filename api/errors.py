@@ -1,7 +1,8 @@
 """Errors become HTTP here, and nowhere else."""
 
 import logging
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from fastapi import FastAPI, Request
@@ -25,6 +26,8 @@ _STATUS: Final[Mapping[type[errors.FootnoteError], int]] = {
     errors.ServiceUnavailable: 503,
     errors.FootnoteError: 500,
 }
+# Names of fields, expires_after[anchor] included; types that pydantic names after Python's are none.
+_FIELD: Final = re.compile(r"(?!(?:str|int|float|bool)\Z)(?!list\[|dict\[|function-)[A-Za-z_]\w*(?:\[\w+\])?")
 _TYPE: Final = {401: "authentication_error", 403: "permission_error", 404: "not_found_error", 429: "rate_limit_error"}
 
 
@@ -75,10 +78,12 @@ def add_error_handlers(app: FastAPI) -> None:
 
 
 def _validation_body(error: RequestValidationError) -> dict[str, Any]:
-    first = error.errors()[0]
-    # The first part says "body" or "query"; a number is a position in a list.
-    path = [str(part) for part in first["loc"][1:]]
-    param = ".".join(path) or None
+    # Of the branches of a union the one that got deepest is what the sender meant.
+    first = max(error.errors(), key=lambda one: len(one["loc"]))
+    param = _param(first["loc"])
+    if first["loc"] == ("body",) and isinstance(first.get("input"), bytes):
+        message = "The body is not read as JSON: send the header 'content-type: application/json'."
+        return error_body(message, status=400, code="invalid_content_type")
     match first["type"]:
         case "extra_forbidden":
             return error_body(f"Unknown parameter: {param!r}.", status=400, code="unknown_parameter", param=param)
@@ -91,3 +96,13 @@ def _validation_body(error: RequestValidationError) -> dict[str, Any]:
     shown = found if len(found) <= 200 else found[:200] + "…"
     message = f"Invalid value for {param!r}: {shown}. {first['msg']}."
     return error_body(message, status=400, code=first["type"], param=param)
+
+
+def _param(loc: Sequence[int | str]) -> str | None:
+    """Return the dotted path of a value; a number is a position in a list.
+
+    The first part of `loc` says "body" or "query"; the name of a union's branch (`list[str]`, `constrained-str`) is
+    pydantic's and no field.
+    """
+    fields = (str(part) for part in loc[1:])
+    return ".".join(part for part in fields if part.isdigit() or _FIELD.fullmatch(part)) or None

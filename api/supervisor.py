@@ -156,7 +156,7 @@ def _is_ready(host: str, port: int) -> bool:
 
 
 def _announce(settings: Settings, port: int) -> None:
-    url = f"http://{settings.host}:{port}"
+    url = f"http://{f'[{settings.host}]' if ':' in settings.host else settings.host}:{port}"
     _say(
         f"""
 Footnote serves {url} (state in {settings.home}).

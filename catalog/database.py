@@ -10,10 +10,10 @@ from alembic import command
 from alembic.config import Config
 from filelock import FileLock
 from sqlalchemy import Connection, create_engine, event, make_url, text
-from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import DataError, DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.orm import Session
 
-from catalog.errors import ConfigurationError, ServiceUnavailable
+from catalog.errors import ConfigurationError, InvalidRequest, ServiceUnavailable
 
 # How long a writer waits for another one before it reports that the database is busy.
 BUSY_TIMEOUT_S: Final = 30.0
@@ -108,9 +108,11 @@ def _begin_sqlite(connection: Connection) -> None:
 
 @contextmanager
 def _translated() -> Iterator[None]:
-    """Driver errors that come from the database's state become ServiceUnavailable."""
+    """Driver errors that come from the database's state, or from a value that it cannot hold, become our own."""
     try:
         yield
+    except DataError as error:
+        raise InvalidRequest(f"A value cannot be stored: {_cause(error)}") from error
     except (OperationalError, InterfaceError) as error:
         raise ServiceUnavailable(f"The catalog database does not answer: {_cause(error)}") from error
 

@@ -21,6 +21,8 @@ router = APIRouter(prefix="/v1/files", tags=["Files"])
 Purpose = Literal["assistants", "batch", "fine-tune", "vision", "user_data", "evals"]
 _MAX_FILENAME_CHARS = 255
 _READ_BYTES = 1 << 20
+# Overrides of the reading direction: they make `exe.txt` of `txt.exe`. Letters that run right to left stay.
+_DIRECTIONS = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 
 
 @router.post("")
@@ -94,13 +96,15 @@ def delete_file(services: ServicesOf, caller: CallerOf, file_id: str) -> dict[st
 
 
 def clean_filename(name: str) -> str:
-    """Return the name without control characters. It is shown to people and never used as a path.
+    """Return the name without control characters and overrides of the reading direction.
 
+    It is shown to people and never used as a path.
     Raises InvalidRequest when nothing is left, or too much.
     """
     # In a multipart header browsers escape these three characters and no others (WHATWG HTML, "multipart/form-data").
     name = name.replace("%22", '"').replace("%0D", "").replace("%0A", "")
-    name = "".join(c for c in name if unicodedata.category(c) not in {"Cc", "Cs"}).strip()
+    kept = (c for c in name if unicodedata.category(c) not in {"Cc", "Cs"} and c not in _DIRECTIONS)
+    name = "".join(kept).strip()
     if not name or len(name) > _MAX_FILENAME_CHARS:
         raise InvalidRequest(
             f"The file name has {len(name)} characters; it needs 1 to {_MAX_FILENAME_CHARS}.", param="file"

@@ -238,7 +238,10 @@ def test_other_text_formats_are_refused_by_name(footnote: Footnote, house: str) 
         ({"input": 5}, "input"),
         ({"input": [{"role": "assistant", "content": "Hello."}]}, "input"),
         ({"input": [{"role": "user", "content": []}]}, "input"),
-        ({"input": [{"role": "user", "content": [{"type": "input_image", "image_url": "x"}]}]}, "input"),
+        (
+            {"input": [{"role": "user", "content": [{"type": "input_image", "image_url": "x"}]}]},
+            "input.0.content.0.type",
+        ),
         ({"temperature": 3}, "temperature"),
         ({"max_output_tokens": 1}, "max_output_tokens"),
         ({"text": {"format": 5}}, "text.format"),
@@ -246,7 +249,7 @@ def test_other_text_formats_are_refused_by_name(footnote: Footnote, house: str) 
         ({"text": 5}, "text"),
         ({"stream": "perhaps"}, "stream"),
         ({"question": "x"}, "question"),
-        ({"tools": [{"type": "web_search"}]}, "tools"),
+        ({"tools": [{"type": "web_search"}]}, "tools.0.type"),
         ({"tools": [{"type": "file_search", "vector_store_ids": []}]}, "tools.0.vector_store_ids"),
         ({"tools": [{"type": "file_search"}]}, "tools.0.vector_store_ids"),
         ({"metadata": {"k": 1}}, "metadata.k"),
@@ -259,7 +262,14 @@ def test_a_wrong_body_is_a_400_before_any_event(
     """Whether streamed or not, a mistake is told by a status and names the field."""
     reply = ask(footnote, house, **{"stream": stream} | body)
     assert reply.status_code == 400
-    assert reply.json()["error"]["param"].startswith(param)
+    assert reply.json()["error"]["param"] == param
+
+
+def test_a_body_without_the_json_header_is_told_so(footnote: Footnote) -> None:
+    """`curl -d` sends a form's header when none is given."""
+    error = footnote.client.post("/v1/responses", content=b'{"input": "x"}').json()["error"]
+    assert error["code"] == "invalid_content_type"
+    assert "application/json" in error["message"]
 
 
 def test_an_unknown_model_or_store_is_a_404_that_names_it(footnote: Footnote, house: str) -> None:
