@@ -1,18 +1,27 @@
 """The command line. Heavy imports stay inside the commands: `footnote serve` itself only minds its children."""
 
 import sys
+from typing import Final
 
 import typer
 
 from api.cli.root import app
 from catalog.errors import FootnoteError
 
+# As `--help` lists them: in the order in which people need them.
+_ORDER: Final = ("serve", "worker", "api", "ingest", "ask", "search", "status", "fsck", "doctor", "eval")
+
 
 def load_commands() -> typer.Typer:
     """Return the command tree with every command registered."""
     from api.cli import documents, evaluation, keys, processes, questions, system  # noqa: F401  (they register)
 
+    app.registered_commands.sort(key=lambda command: _ORDER.index(_name(command)))
     return app
+
+
+def _name(command: typer.models.CommandInfo) -> str:
+    return command.name or getattr(command.callback, "__name__", "")
 
 
 def main() -> None:

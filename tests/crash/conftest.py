@@ -54,12 +54,12 @@ class Site:
             entries = take_in(catalog.database, catalog.blobs, store, folder, max_bytes=settings.max_file_bytes)
         return len(entries)
 
-    def worker(self) -> subprocess.Popen[bytes]:
+    def worker(self, **settings: Any) -> subprocess.Popen[bytes]:
         """Start a worker process, as an operator does."""
         with (self.home.parent / f"{self.home.name}.log").open("ab") as log:
             process = subprocess.Popen(
                 [FOOTNOTE, "worker"],
-                env=environment(self.home, embedding_backend=self.backend),
+                env=environment(self.home, embedding_backend=self.backend, **settings),
                 cwd=self.home,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -80,9 +80,9 @@ class Site:
     def open_jobs(self) -> int:
         return sum(statuses.count(JobStatus.IN_PROGRESS) for statuses in self.statuses().values())
 
-    def finish(self) -> None:
+    def finish(self, **settings: Any) -> None:
         """Let one last worker run until nothing is queued; SIGTERM must then end it in order."""
-        last = self.worker()
+        last = self.worker(**settings)
         wait_until(lambda: self.open_jobs() == 0, timeout_s=FINISH_TIMEOUT_S, what="the last worker's end of the queue")
         last.send_signal(signal.SIGTERM)
         assert last.wait(20) == 0

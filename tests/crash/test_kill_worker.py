@@ -1,6 +1,8 @@
 """`kill -9` of a worker at any instant: nothing is lost, nothing doubled, nothing stuck."""
 
 import random
+import signal
+import time
 from collections.abc import Callable
 
 import pytest
@@ -8,7 +10,7 @@ from sqlalchemy import func, select
 
 from api.wiring import open_catalog
 from catalog.models import JobStatus, VectorStoreFile
-from tests.crash.conftest import Chunks, Site, kill_at_random
+from tests.crash.conftest import Chunks, Site, kill_at_random, wait_until_busy
 from tests.e2e.conftest import SAMPLE
 
 KILLS = 10
@@ -71,4 +73,21 @@ def test_two_workers_of_which_one_is_killed_again_and_again_share_the_queue(
         kill_at_random(site, dice, within_s=0.3)
     assert survivor.poll() is None
     site.finish()
+    check_whole(site, files, undisturbed("hashing"))
+
+
+@pytest.mark.parametrize("seed", [5])
+def test_a_worker_that_slept_past_its_lease_writes_nothing(site: Site, undisturbed: Undisturbed, seed: int) -> None:
+    """It is stopped with a job in hand; another one takes the job over; when it wakes up, its work is void."""
+    dice = random.Random(seed)
+    files = site.queue()
+    sleeper = site.worker(lease_s=1)
+    wait_until_busy(site, sleeper)
+    time.sleep(dice.uniform(0, WITHIN_S))
+    sleeper.send_signal(signal.SIGSTOP)
+    site.finish(lease_s=1)
+    check_whole(site, files, undisturbed("hashing"))
+    sleeper.send_signal(signal.SIGCONT)
+    time.sleep(2.0)  # Longer than any of the documents takes.
+    assert sleeper.poll() is None, "the worker did not survive the loss of its lease"
     check_whole(site, files, undisturbed("hashing"))
