@@ -21,7 +21,7 @@ def load_commands() -> typer.Typer:
 
 
 def _name(command: typer.models.CommandInfo) -> str:
-    return command.name or getattr(command.callback, "__name__", "")
+    return command.name or str(getattr(command.callback, "__name__", ""))
 
 
 def main() -> None:

@@ -66,6 +66,10 @@ def _open_text_parser(media_type: str) -> Parser:
             from ingest.parsers.email import EmailParser
 
             return EmailParser()
+        case media_types.JSON | media_types.JSON_LINES:
+            from ingest.parsers.json import JsonParser
+
+            return JsonParser()
         case _ if media_type in media_types.TEXT_BY_SUFFIX.values():
             from ingest.parsers.text import TextParser
 

@@ -6,7 +6,8 @@ from pathlib import Path
 
 from catalog.errors import InvalidFile, UnsupportedFile
 from ingest.parsers import media_types
-from ingest.parsers.decoding import is_text
+from ingest.parsers.decoding import is_text, read_text
+from ingest.parsers.json import media_type_of_json
 
 # ISO 32000 wants `%PDF-` first, readers (and so writers) accept it within the first kilobyte.
 _PDF_HEADER_WITHIN = 1024
@@ -70,10 +71,10 @@ def detect_media_type(path: Path, filename: str) -> str:
         raise _unsupported(filename, "application/rtf", "save it as .docx or PDF")
     if not is_text(head):
         raise _unsupported(filename, _binary_media_type(head))
-    return _text_media_type(head, filename)
+    return _text_media_type(path, head, filename)
 
 
-def _text_media_type(head: bytes, filename: str) -> str:
+def _text_media_type(path: Path, head: bytes, filename: str) -> str:
     """Choose among text formats: the name where it is one of theirs, else what the first lines look like."""
     by_name = media_types.TEXT_BY_SUFFIX.get(media_types.suffix_of(filename))
     if by_name:
@@ -83,7 +84,8 @@ def _text_media_type(head: bytes, filename: str) -> str:
         return media_types.HTML
     if start.startswith((b"received: ", b"return-path: ", b"mime-version: ", b"delivered-to: ")):
         return media_types.EMAIL
-    return media_types.PLAIN
+    is_json = start.startswith((b"{", b"[")) and media_type_of_json(read_text(path))
+    return is_json or media_types.PLAIN
 
 
 def _binary_media_type(head: bytes) -> str:

@@ -10,6 +10,8 @@ HTML = "text/html"
 MARKDOWN = "text/markdown"
 CSV = "text/csv"
 EMAIL = "message/rfc822"
+JSON = "application/json"
+JSON_LINES = "application/x-ndjson"
 PLAIN = "text/plain"
 
 # Formats that are text to begin with. Only among these does the name decide: their content looks alike.
@@ -28,6 +30,9 @@ TEXT_BY_SUFFIX = {
     ".csv": CSV,
     ".tsv": CSV,
     ".eml": EMAIL,
+    ".json": JSON,
+    ".jsonl": JSON_LINES,
+    ".ndjson": JSON_LINES,
     ".c": "text/x-c",
     ".h": "text/x-c",
     ".cc": "text/x-c++",
@@ -40,8 +45,6 @@ TEXT_BY_SUFFIX = {
     ".js": "text/javascript",
     ".mjs": "text/javascript",
     ".jsx": "text/javascript",
-    ".json": "application/json",
-    ".jsonl": "application/json",
     ".kt": "text/x-kotlin",
     ".php": "text/x-php",
     ".py": "text/x-python",
@@ -62,7 +65,7 @@ TEXT_BY_SUFFIX = {
 
 # Read as plain text but not as code: prose in a mark-up of its own.
 _PROSE = frozenset({PLAIN, "text/x-tex"})
-_MARKUP = frozenset({HTML, MARKDOWN, CSV, EMAIL})
+_MARKUP = frozenset({HTML, MARKDOWN, CSV, EMAIL, JSON, JSON_LINES})
 
 
 def suffix_of(filename: str) -> str:

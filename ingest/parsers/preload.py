@@ -17,6 +17,7 @@ from ingest.parsers import (  # noqa: E402, F401 - only after torch is hidden
     docx,
     email,
     html,
+    json,
     markdown,
     partitioning,
     pdf,

@@ -24,9 +24,14 @@ class TextParser:
             for block in _code_blocks(text):
                 builder.add(block, category=Category.CODE)
         else:
-            for paragraph in split_paragraphs(text):
-                builder.add(paragraph)
+            add_paragraphs(builder, text)
         return builder.build()
+
+
+def add_paragraphs(builder: DocumentBuilder, text: str) -> None:
+    """Add `text` to `builder`, one element for each run of lines between blank ones."""
+    for paragraph in split_paragraphs(_LINE_ENDS.sub("\n", text)):
+        builder.add(paragraph)
 
 
 def split_paragraphs(text: str) -> Iterator[str]:
