@@ -29,8 +29,11 @@ PIPELINE_VERSION: Final = 1
 _EMBED_CHUNKS: Final = 128
 # Share of the work that is done when the text is parsed, for the progress bar.
 _PARSED_SHARE: Final = 0.15
-# Title and headings in front of a chunk never take more than this share of what the embedder reads.
-_MAX_CONTEXT_SHARE: Final = 4
+# Tokens that are embedded at once. Embedders were trained on texts of about this length, and a short window says more
+# clearly what it is about than all that the model can read. Measured: docs/benchmarks.md.
+WINDOW_TOKENS: Final = 128
+# Title and headings in front of a chunk never take more than this share of a window.
+_MAX_CONTEXT_SHARE: Final = 3
 
 # Called with the share of the work that is done; raises LeaseLost when the work is wanted no more.
 Progress = Callable[[float], None]
@@ -43,6 +46,7 @@ class Pipeline:
     database: Database
     blobs: BlobStore
     embedder: Embedder
+    window_tokens: int = WINDOW_TOKENS
     limits: ParseLimits = field(default_factory=ParseLimits)
 
     def build(self, job: Job, progress: Progress) -> DocumentRecord:
@@ -81,6 +85,7 @@ class Pipeline:
             file.filename,
             dict(job.chunking_strategy),
             self.embedder.identity.key,
+            self._window,
         ]
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
@@ -131,7 +136,7 @@ class Pipeline:
         path = " › ".join(dict.fromkeys((title, *span.headings)))
         context = f"{path}\n{span.table_header}" if span.table_header else path
         tokens = self.embedder.token_spans(context)
-        budget = self.embedder.max_tokens // _MAX_CONTEXT_SHARE
+        budget = self._window // _MAX_CONTEXT_SHARE
         return context[tokens[-budget][0] :] if len(tokens) > budget else context
 
     def _vectors(self, contexts: Sequence[str], texts: Sequence[str]) -> dict[str, NDArray[np.float16]]:
@@ -149,14 +154,16 @@ class Pipeline:
 
     def _windows(self, context: str, text: str) -> list[str]:
         """Return what is embedded for one chunk: each window of its text that fits, with the context in front."""
-        room = (
-            self.embedder.max_tokens - len(self.embedder.token_spans(context)) if context else self.embedder.max_tokens
-        )
-        ranges = split_windows(self.embedder.token_spans(text), max_tokens=room)
+        room = self._window - len(self.embedder.token_spans(context)) if context else self._window
+        ranges = split_windows(text, self.embedder.token_spans(text), max_tokens=room)
         return [f"{context}\n{text[start:end]}" for start, end in ranges]
 
     def _embedding_key(self, context: str, text: str) -> str:
-        return hashlib.sha256(f"{self.embedder.identity.key}\0{context}\0{text}".encode()).hexdigest()
+        return hashlib.sha256(f"{self.embedder.identity.key}\0{self._window}\0{context}\0{text}".encode()).hexdigest()
+
+    @property
+    def _window(self) -> int:
+        return min(self.window_tokens, self.embedder.max_tokens)
 
 
 def page_spans(parsed: ParsedDocument) -> list[tuple[int, int, int]]:
