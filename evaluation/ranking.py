@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from catalog.feed import DocumentChange, IndexedDocument
 from evaluation.collections import Collection
+from ingest.pipeline import WINDOW_TOKENS, window_texts
 from retrieval.embedders.base import Embedder, Vectors
 from retrieval.fusion import fuse_normalized
 from retrieval.indexes.base import Hit, PassageIndex, Scope
@@ -17,17 +18,32 @@ from retrieval.searcher import CANDIDATES
 
 MEASURES: Final = (nDCG @ 10, R @ 10, R @ 100, RR @ 10)
 _STORE: Final = "vs_evaluation"
-_EMBED_TEXTS: Final = 2048
+_EMBED_PASSAGES: Final = 1024
 
 
-def index_collection(collection: Collection, embedder: Embedder, index: PassageIndex) -> Sequence[str]:
-    """Put every passage into `index` as a document of one chunk; return the passage ids, by chunk id minus 1."""
+def index_collection(
+    collection: Collection, embedder: Embedder, index: PassageIndex, *, window_tokens: int = WINDOW_TOKENS
+) -> Sequence[str]:
+    """Put every passage into `index` as a document of one chunk, embedded in windows as the pipeline does.
+
+    Returns the passage ids, by chunk id minus 1.
+    """
     ids = list(collection.corpus)
-    texts = list(collection.corpus.values())
-    for first in range(0, len(ids), _EMBED_TEXTS):
-        vectors = embedder.embed_documents(texts[first : first + _EMBED_TEXTS]).astype(np.float16)
-        index.apply([_change(first + i, texts[first + i], vectors[i : i + 1]) for i in range(len(vectors))])
+    for first in range(0, len(ids), _EMBED_PASSAGES):
+        texts = [collection.corpus[passage_id] for passage_id in ids[first : first + _EMBED_PASSAGES]]
+        windows = [_windows(embedder, text, window_tokens) for text in texts]
+        flat = embedder.embed_documents([window for group in windows for window in group]).astype(np.float16)
+        parts = np.split(flat, np.cumsum([len(group) for group in windows])[:-1])
+        index.apply([_change(first + i, text, part) for i, (text, part) in enumerate(zip(texts, parts, strict=True))])
     return ids
+
+
+def _windows(embedder: Embedder, text: str, window_tokens: int) -> list[str]:
+    """The title is the context; one that would fill a window, and a passage without text, stand as they are."""
+    title, _, body = text.partition("\n")
+    is_short = len(embedder.token_spans(title)) <= window_tokens // 3
+    windows = window_texts(embedder, title if is_short else "", body if is_short else text, window_tokens=window_tokens)
+    return windows or [text]
 
 
 def _change(position: int, text: str, vectors: NDArray[np.float16]) -> DocumentChange:
@@ -39,7 +55,7 @@ def _change(position: int, text: str, vectors: NDArray[np.float16]) -> DocumentC
         chunk_ids=number,
         texts=[text],
         vectors=vectors,
-        window_chunk_ids=number,
+        window_chunk_ids=np.repeat(number, len(vectors)),
     )
     return DocumentChange(seq=position + 1, document_id=position + 1, document=document)
 

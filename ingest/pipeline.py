@@ -144,7 +144,11 @@ class Pipeline:
         pairs = {self._embedding_key(c, t): (c, t) for c, t in zip(contexts, texts, strict=True)}
         with self.database.read() as session:
             known = documents.known_vectors(session, pairs)
-        windows = {key: self._windows(*pair) for key, pair in pairs.items() if key not in known}
+        windows = {
+            key: window_texts(self.embedder, context, text, window_tokens=self._window)
+            for key, (context, text) in pairs.items()
+            if key not in known
+        }
         flat = self.embedder.embed_documents([text for group in windows.values() for text in group]).astype(np.float16)
         position = 0
         for key, group in windows.items():
@@ -152,18 +156,19 @@ class Pipeline:
             position += len(group)
         return known
 
-    def _windows(self, context: str, text: str) -> list[str]:
-        """Return what is embedded for one chunk: each window of its text that fits, with the context in front."""
-        room = self._window - len(self.embedder.token_spans(context)) if context else self._window
-        ranges = split_windows(text, self.embedder.token_spans(text), max_tokens=room)
-        return [f"{context}\n{text[start:end]}" for start, end in ranges]
-
     def _embedding_key(self, context: str, text: str) -> str:
         return hashlib.sha256(f"{self.embedder.identity.key}\0{self._window}\0{context}\0{text}".encode()).hexdigest()
 
     @property
     def _window(self) -> int:
         return min(self.window_tokens, self.embedder.max_tokens)
+
+
+def window_texts(embedder: Embedder, context: str, text: str, *, window_tokens: int = WINDOW_TOKENS) -> list[str]:
+    """Return what is embedded for a chunk: each window of its text, with the context in front."""
+    room = window_tokens - len(embedder.token_spans(context))
+    ranges = split_windows(text, embedder.token_spans(text), max_tokens=room)
+    return [f"{context}\n{text[start:end]}" for start, end in ranges]
 
 
 def page_spans(parsed: ParsedDocument) -> list[tuple[int, int, int]]:

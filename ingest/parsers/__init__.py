@@ -45,6 +45,28 @@ def open_parser(media_type: str) -> Parser:
 
             return XlsxParser()
         case _:
+            return _open_book_parser(media_type)
+
+
+def _open_book_parser(media_type: str) -> Parser:
+    match media_type:
+        case media_types.ODT | media_types.ODP | media_types.ODS:
+            from ingest.parsers.opendocument import OpenDocumentParser
+
+            return OpenDocumentParser()
+        case media_types.EPUB:
+            from ingest.parsers.epub import EpubParser
+
+            return EpubParser()
+        case media_types.RTF:
+            from ingest.parsers.rtf import RtfParser
+
+            return RtfParser()
+        case media_types.OUTLOOK:
+            from ingest.parsers.outlook import OutlookParser
+
+            return OutlookParser()
+        case _:
             return _open_text_parser(media_type)
 
 
@@ -66,19 +88,24 @@ def _open_text_parser(media_type: str) -> Parser:
             from ingest.parsers.email import EmailParser
 
             return EmailParser()
+        case _:
+            return _open_data_parser(media_type)
+
+
+def _open_data_parser(media_type: str) -> Parser:
+    match media_type:
         case media_types.JSON | media_types.JSON_LINES:
             from ingest.parsers.json import JsonParser
 
             return JsonParser()
-        case _ if media_type in media_types.TEXT_BY_SUFFIX.values():
+        case media_types.XML:
+            from ingest.parsers.xml import XmlParser
+
+            return XmlParser()
+        case _ if media_type in media_types.KNOWN:
             from ingest.parsers.text import TextParser
 
             return TextParser()
         case _:
-            known = ", ".join(
-                sorted(
-                    {media_types.PDF, media_types.DOCX, media_types.PPTX, media_types.XLSX}
-                    | set(media_types.TEXT_BY_SUFFIX.values())
-                )
-            )
+            known = ", ".join(sorted(media_types.KNOWN))
             raise UnsupportedFile(f"no parser reads {media_type!r}; known are {known}")

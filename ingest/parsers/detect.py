@@ -2,6 +2,7 @@
 
 import mmap
 import zipfile
+import zlib
 from pathlib import Path
 
 from catalog.errors import InvalidFile, UnsupportedFile
@@ -13,14 +14,20 @@ from ingest.parsers.json import media_type_of_json
 _PDF_HEADER_WITHIN = 1024
 _HEAD_BYTES = 8192
 
+_SUPPORTED = (
+    "supported are PDF, Word, PowerPoint, Excel, OpenDocument, EPUB, RTF, HTML, XML, JSON, Markdown, CSV, "
+    "e-mail (.eml, .msg) and text"
+)
+
 _OLE_MAGIC = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 # Stream names in a compound file's directory, which stores them in UTF-16.
 _OLE_STREAMS = (
     ("WordDocument", "application/msword", "save it as .docx"),
     ("PowerPoint Document", "application/vnd.ms-powerpoint", "save it as .pptx"),
     ("Workbook", "application/vnd.ms-excel", "save it as .xlsx"),
-    ("__substg1.0_", "application/vnd.ms-outlook", "save the message as .eml"),
 )
+
+_OUTLOOK_STREAM = "__properties_version1.0"
 
 _BINARY_MAGIC = (
     (b"\x89PNG\r\n\x1a\n", "image/png"),
@@ -64,11 +71,13 @@ def detect_media_type(path: Path, filename: str) -> str:
     if b"%PDF-" in head[:_PDF_HEADER_WITHIN]:
         return media_types.PDF
     if head.startswith(_OLE_MAGIC):
+        if _is_outlook(path):
+            return media_types.OUTLOOK
         raise _compound_file_error(path, filename)
     if head.startswith(b"PK\x03\x04") or zipfile.is_zipfile(path):
         return _zip_media_type(path, filename)
     if head.startswith(b"{\\rtf"):
-        raise _unsupported(filename, "application/rtf", "save it as .docx or PDF")
+        return media_types.RTF
     if not is_text(head):
         raise _unsupported(filename, _binary_media_type(head))
     return _text_media_type(path, head, filename)
@@ -82,6 +91,8 @@ def _text_media_type(path: Path, head: bytes, filename: str) -> str:
     start = head.replace(b"\0", b"").lstrip(b"\xef\xbb\xbf\xff\xfe \t\r\n").lower()
     if start.startswith((b"<!doctype html", b"<html")):
         return media_types.HTML
+    if start.startswith(b"<?xml"):
+        return media_types.HTML if b"<html" in start else media_types.XML
     if start.startswith((b"received: ", b"return-path: ", b"mime-version: ", b"delivered-to: ")):
         return media_types.EMAIL
     is_json = start.startswith((b"{", b"[")) and media_type_of_json(read_text(path))
@@ -98,29 +109,48 @@ def _binary_media_type(head: bytes) -> str:
     return next((kind for magic, kind in _BINARY_MAGIC if head.startswith(magic)), "application/octet-stream")
 
 
+def _is_outlook(path: Path) -> bool:
+    """Tell whether a compound file is a message: by its root, as messages and documents hold each other."""
+    import olefile  # type: ignore[import-untyped] # It has no annotations.
+
+    from ingest.parsers.packages import reading
+
+    try:
+        with reading(path.name), olefile.OleFileIO(path) as compound:
+            return bool(compound.exists(_OUTLOOK_STREAM))
+    except InvalidFile:  # The directory is damaged; what the file was is found by its bytes.
+        return False
+
+
 def _compound_file_error(path: Path, filename: str) -> InvalidFile | UnsupportedFile:
-    """Tell an encrypted new Office file from an old one: both are OLE2 compound files."""
+    """Tell an encrypted new Office file from an old one and from a damaged message: all are OLE2 compound files."""
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
         if content.find("EncryptedPackage".encode("utf-16-le")) >= 0:
             return InvalidFile(f"{filename!r} is encrypted; remove the password and upload again")
         for stream, media_type, way_out in _OLE_STREAMS:
             if content.find(stream.encode("utf-16-le")) >= 0:
                 return _unsupported(filename, media_type, way_out)
+        if content.find(_OUTLOOK_STREAM.encode("utf-16-le")) >= 0:
+            return InvalidFile(f"{filename!r} is a damaged Outlook message; save it again, or as .eml")
     return _unsupported(filename, "application/x-ole-storage")
 
 
 def _zip_media_type(path: Path, filename: str) -> str:
-    """Return the Office type of a zip archive; other archives are refused."""
+    """Return the type of an office document or book; other zip archives are refused."""
     try:
         with zipfile.ZipFile(path) as archive:
             names = archive.namelist()
             if "[Content_Types].xml" in names:
                 return _office_media_type(archive, filename)
             declared = archive.read("mimetype")[:100].decode("latin-1").strip() if "mimetype" in names else ""
-    except (zipfile.BadZipFile, EOFError, OSError, RuntimeError, NotImplementedError) as exc:
+    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError, RuntimeError) as exc:
         raise InvalidFile(f"{filename!r} is a damaged zip container ({exc}); upload the file again") from exc
+    # A template is a document of its kind.
+    known = declared.removesuffix("-template")
+    if known in (media_types.ODT, media_types.ODP, media_types.ODS, media_types.EPUB):
+        return known
     if declared.startswith("application/vnd.oasis.opendocument"):
-        raise _unsupported(filename, declared, "save it as .docx, .pptx, .xlsx or PDF")
+        raise _unsupported(filename, declared, "save it as PDF")
     raise _unsupported(filename, declared or "application/zip")
 
 
@@ -136,5 +166,4 @@ def _office_media_type(archive: zipfile.ZipFile, filename: str) -> str:
 
 
 def _unsupported(filename: str, media_type: str, way_out: str = "") -> UnsupportedFile:
-    way_out = way_out or "supported are PDF, Word, PowerPoint, Excel, HTML, Markdown, CSV, e-mail (.eml) and text"
-    return UnsupportedFile(f"{filename!r} is {media_type}, which no parser reads; {way_out}")
+    return UnsupportedFile(f"{filename!r} is {media_type}, which no parser reads; {way_out or _SUPPORTED}")

@@ -8,7 +8,7 @@ from pathlib import Path
 from catalog.errors import InvalidFile
 from ingest.documents import Category, DocumentBuilder, ParsedDocument
 from ingest.parsers.decoding import decode
-from ingest.parsers.text import split_paragraphs
+from ingest.parsers.text import add_paragraphs
 
 _SHOWN_HEADERS = ("From", "To", "Cc", "Date")
 _ENCRYPTED = ("application/pkcs7-mime", "application/x-pkcs7-mime", "multipart/encrypted")
@@ -46,5 +46,4 @@ def _add_body(builder: DocumentBuilder, message: EmailMessage, filename: str) ->
 
         add_html(builder, content, filename=filename)
     else:
-        for paragraph in split_paragraphs(content.replace("\r\n", "\n")):
-            builder.add(paragraph)
+        add_paragraphs(builder, content)

@@ -30,7 +30,9 @@ class JsonParser:
         text = read_text(path)
         builder = DocumentBuilder(media_type)
         try:
-            warnings = _add_document(builder, text, media_type)
+            title, warnings = _add_document(builder, text, media_type)
+            # Without a title, the name of the first record would be taken for that of all.
+            title = title or filename
         except RecursionError as exc:
             raise InvalidFile(f"{filename!r} is nested more than {_MAX_DEPTH} levels deep; flatten it") from exc
         except _GrownTooLarge as exc:
@@ -39,10 +41,10 @@ class JsonParser:
                 "shorten its keys or split it"
             ) from exc
         except json.JSONDecodeError as exc:
-            warnings = [f"this is not valid JSON ({exc}) and was read as plain text"]
+            title, warnings = None, [f"this is not valid JSON ({exc}) and was read as plain text"]
             builder = DocumentBuilder(media_type)
             add_paragraphs(builder, text)
-        return builder.build(warnings=warnings)
+        return builder.build(title=title, warnings=warnings)
 
 
 class _GrownTooLarge(Exception):
@@ -73,26 +75,23 @@ def media_type_of_json(text: str) -> str | None:
     return media_types.JSON
 
 
-def _add_document(builder: DocumentBuilder, text: str, media_type: str) -> list[str]:
-    """Add what `text` holds and return warnings; raises JSONDecodeError where it is not JSON at all."""
+def _add_document(builder: DocumentBuilder, text: str, media_type: str) -> tuple[str | None, list[str]]:
+    """Add what `text` holds; return its title and warnings. Raises JSONDecodeError where it is not JSON at all."""
     lines = _Lines(limit=_MAX_GROWTH * max(len(text), _GROWTH_COUNTS_FROM_CHARS))
-    if media_type == media_types.JSON_LINES:
-        records, warnings = _read_records(text)
-        _add_records(builder, records, lines)
-        return warnings
+    warnings: list[str] = []
     try:
-        value = load_json(text)
+        value = load_json(text) if media_type == media_types.JSON else None
     except json.JSONDecodeError:
         if media_type_of_json(text) != media_types.JSON_LINES:
             raise
-        records, warnings = _read_records(text)
-        _add_records(builder, records, lines)
-        return warnings
+        media_type = media_types.JSON_LINES
+    if media_type == media_types.JSON_LINES:
+        value, warnings = _read_records(text)
     if isinstance(value, tuple):
         _add_object(builder, value, lines)
     else:
         _add_records(builder, value if isinstance(value, list) else [value], lines)
-    return []
+    return _title(value), warnings
 
 
 def _read_records(text: str) -> tuple[list[Value], list[str]]:
@@ -114,7 +113,8 @@ def _read_records(text: str) -> tuple[list[Value], list[str]]:
         raise first_error
     if not broken:
         return records, []
-    return records, [f"{len(broken)} lines are not JSON and were kept as text, the first is line {broken[0]}"]
+    count = f"{len(broken)} of {len(records)} lines"
+    return records, [f"{count} are not JSON and were kept as text; the first is line {broken[0]}"]
 
 
 def _add_records(builder: DocumentBuilder, records: Iterable[Value], lines: "_Lines", level: int = 1) -> None:

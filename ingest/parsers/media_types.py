@@ -6,12 +6,19 @@ PDF = "application/pdf"
 DOCX = "application/vnd.openxmlformats-officedocument.wordprocessingml.document"
 PPTX = "application/vnd.openxmlformats-officedocument.presentationml.presentation"
 XLSX = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
+ODT = "application/vnd.oasis.opendocument.text"
+ODP = "application/vnd.oasis.opendocument.presentation"
+ODS = "application/vnd.oasis.opendocument.spreadsheet"
+EPUB = "application/epub+zip"
+RTF = "application/rtf"
+OUTLOOK = "application/vnd.ms-outlook"
 HTML = "text/html"
 MARKDOWN = "text/markdown"
 CSV = "text/csv"
 EMAIL = "message/rfc822"
 JSON = "application/json"
 JSON_LINES = "application/x-ndjson"
+XML = "application/xml"
 PLAIN = "text/plain"
 
 # Formats that are text to begin with. Only among these does the name decide: their content looks alike.
@@ -29,10 +36,13 @@ TEXT_BY_SUFFIX = {
     ".xhtml": HTML,
     ".csv": CSV,
     ".tsv": CSV,
+    ".tab": CSV,
+    ".psv": CSV,
     ".eml": EMAIL,
     ".json": JSON,
     ".jsonl": JSON_LINES,
     ".ndjson": JSON_LINES,
+    ".xml": XML,
     ".c": "text/x-c",
     ".h": "text/x-c",
     ".cc": "text/x-c++",
@@ -58,14 +68,17 @@ TEXT_BY_SUFFIX = {
     ".toml": "application/toml",
     ".ts": "application/typescript",
     ".tsx": "application/typescript",
-    ".xml": "application/xml",
     ".yaml": "application/yaml",
     ".yml": "application/yaml",
 }
 
 # Read as plain text but not as code: prose in a mark-up of its own.
 _PROSE = frozenset({PLAIN, "text/x-tex"})
-_MARKUP = frozenset({HTML, MARKDOWN, CSV, EMAIL, JSON, JSON_LINES})
+_MARKUP = frozenset({HTML, MARKDOWN, CSV, EMAIL, JSON, JSON_LINES, XML})
+
+
+# Every type that a parser reads.
+KNOWN = frozenset({PDF, DOCX, PPTX, XLSX, ODT, ODP, ODS, EPUB, RTF, OUTLOOK, *TEXT_BY_SUFFIX.values()})
 
 
 def suffix_of(filename: str) -> str:

@@ -1,5 +1,6 @@
-"""Office files are zip packages of XML: checked here before a library opens them."""
+"""Office files and books are zip packages of XML: checked here before anything else reads them."""
 
+import struct
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -16,6 +17,8 @@ _MAX_XML_BYTES = 256 * 1024 * 1024
 _MAX_RATIO = 200
 _RATIO_COUNTS_FROM_BYTES = 16 * 1024 * 1024
 _PROLOG_BYTES = 4096
+_OFFICE_SUFFIXES = (".xml", ".rels", ".vml")
+_BOOK_SUFFIXES = (".xml", ".opf", ".ncx", ".xhtml", ".html", ".htm")
 
 
 def check_package(path: Path, filename: str) -> None:
@@ -24,13 +27,27 @@ def check_package(path: Path, filename: str) -> None:
     Raises ParseLimitExceeded and InvalidFile.
     """
     with reading(filename), zipfile.ZipFile(path) as package:
-        total = 0
-        for member in package.infolist():
-            if not member.filename.endswith((".xml", ".rels", ".vml")):
-                continue
+        for member in _checked_members(package, filename, _OFFICE_SUFFIXES):
+            _check_prolog(package, member, filename)
+
+
+def check_book(path: Path, filename: str) -> None:
+    """Refuse a book that would unpack to far more than it is; its pages may name the DTD of HTML.
+
+    Raises ParseLimitExceeded and InvalidFile.
+    """
+    with reading(filename), zipfile.ZipFile(path) as package:
+        for _ in _checked_members(package, filename, _BOOK_SUFFIXES):
+            pass
+
+
+def _checked_members(package: zipfile.ZipFile, filename: str, suffixes: tuple[str, ...]) -> Iterator[zipfile.ZipInfo]:
+    total = 0
+    for member in package.infolist():
+        if member.filename.lower().endswith(suffixes):
             total += member.file_size
             _check_size(member, total, filename)
-            _check_prolog(package, member, filename)
+            yield member
 
 
 def _check_size(member: zipfile.ZipInfo, total: int, filename: str) -> None:
@@ -60,8 +77,8 @@ def reading(filename: str) -> Iterator[None]:
     try:
         yield
     except (
-        zipfile.BadZipFile, zlib.error, etree.LxmlError, EOFError, OSError,
-        KeyError, ValueError, IndexError, AttributeError, TypeError, NotImplementedError,
+        zipfile.BadZipFile, zlib.error, struct.error, etree.LxmlError, EOFError, OSError,
+        KeyError, ValueError, IndexError, AttributeError, TypeError, OverflowError, RuntimeError,
     ) as exc:  # fmt: skip
         raise InvalidFile(
             f"{filename!r} is damaged ({type(exc).__name__}: {exc}); save it anew in its program and upload again"

@@ -16,14 +16,19 @@ from ingest.parsers import (  # noqa: E402, F401 - only after torch is hidden
     delimited,
     docx,
     email,
+    epub,
     html,
     json,
     markdown,
+    opendocument,
+    outlook,
     partitioning,
     pdf,
     pptx,
+    rtf,
     text,
     xlsx,
+    xml,
 )
 
 partitioning.warm_up()

@@ -18,10 +18,10 @@ class TextParser:
     """Paragraphs at blank lines; source code in blocks that keep lines and indentation."""
 
     def parse(self, path: Path, *, filename: str, media_type: str) -> ParsedDocument:
-        text = _LINE_ENDS.sub("\n", read_text(path))
+        text = read_text(path)
         builder = DocumentBuilder(media_type)
         if is_code(media_type):
-            for block in _code_blocks(text):
+            for block in _code_blocks(_LINE_ENDS.sub("\n", text)):
                 builder.add(block, category=Category.CODE)
         else:
             add_paragraphs(builder, text)

@@ -6,17 +6,16 @@ Not through unstructured: it reads with pandas, which drops the cells NA, None a
 import datetime
 import re
 import zipfile
-from collections.abc import Iterable, Iterator, Sequence
-from itertools import groupby, takewhile
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import openpyxl
 from openpyxl.cell.cell import Cell, MergedCell
 from openpyxl.worksheet.worksheet import Worksheet
 
-from ingest.documents import Category, DocumentBuilder, ParsedDocument
+from ingest.documents import DocumentBuilder, ParsedDocument
 from ingest.parsers.packages import check_package, reading
-from ingest.parsers.tables import markdown_table
+from ingest.parsers.tables import add_sheet
 
 Row = tuple[str, ...]
 
@@ -36,29 +35,12 @@ class XlsxParser:
             for sheet in workbook.worksheets:
                 # The stated size of a sheet is often wrong, and cells outside it would be skipped.
                 sheet.reset_dimensions()
-                if not _add_sheet(builder, sheet.title, _rows(sheet)):
+                if not add_sheet(builder, sheet.title, _rows(sheet)):
                     warnings.append(f"sheet {sheet.title!r} holds no values")
             title = workbook.properties.title
             workbook.close()
             warnings += _unstored_formulas(path, [sheet.title for sheet in workbook.worksheets])
         return builder.build(title=title, warnings=warnings)
-
-
-def _add_sheet(builder: DocumentBuilder, name: str, rows: Iterable[Row]) -> bool:
-    """Add one sheet; return whether it held anything. An empty one leaves no heading behind."""
-    is_added = False
-    for is_filled, block in groupby(rows, key=any):
-        if not is_filled:
-            continue
-        if not is_added:
-            builder.add(name, category=Category.HEADING)
-            is_added = True
-        table = list(block)
-        captions = list(takewhile(lambda row: _filled_cells(row) == 1, table))
-        for row in captions:
-            builder.add("".join(row))
-        builder.add(markdown_table(table[len(captions) :]), category=Category.TABLE)
-    return is_added
 
 
 def _unstored_formulas(path: Path, names: Sequence[str]) -> Iterator[str]:
@@ -101,7 +83,3 @@ def _cell_text(cell: Cell | MergedCell) -> str:
         case _:
             text = str(value).strip()
     return text
-
-
-def _filled_cells(row: Row) -> int:
-    return sum(map(bool, row))

@@ -36,6 +36,7 @@ def package(main_part: str) -> bytes:
         ("a.docx", package("wordprocessingml.document"), media_types.DOCX),
         ("a.pptx", package("presentationml.presentation"), media_types.PPTX),
         ("a.xlsx", package("spreadsheetml.sheet"), media_types.XLSX),
+        ("a.doc", b"{\\rtf1 hello}", media_types.RTF),
         ("a.txt", b"plain", media_types.PLAIN),
         ("a.MD", b"# head", media_types.MARKDOWN),
         ("a.htm", b"<p>x", media_types.HTML),
@@ -50,6 +51,9 @@ def package(main_part: str) -> bytes:
         ("a.txt", b'{"a": 1}', media_types.PLAIN),
         ("notes", b"[1] a reference", media_types.PLAIN),
         ("notes", b"[1] [2] two references", media_types.PLAIN),
+        ("a.xml", b"<a/>", media_types.XML),
+        ("feed", b"\xef\xbb\xbf<?xml version='1.0'?><rss/>", media_types.XML),
+        ("page", b"<?xml version='1.0'?>\n<html/>", media_types.HTML),
         ("README", b"no ending", media_types.PLAIN),
         ("page", b"  <!DOCTYPE html><html></html>", media_types.HTML),
         ("a.txt", "ÄÖÜ in UTF-16".encode("utf-16"), media_types.PLAIN),
@@ -83,7 +87,6 @@ def test_an_empty_file_is_refused_by_name(tmp_path: Path) -> None:
         (b"\0\0\0\x18ftypmp42\0\0", "video/mp4"),
         (b"x" * 257 + b"ustar\0", "application/x-tar"),
         (bytes(range(256)), "application/octet-stream"),
-        (b"{\\rtf1 hello}", "application/rtf"),
     ],
 )
 def test_a_binary_is_refused_with_its_type_in_the_message(tmp_path: Path, content: bytes, found: str) -> None:
@@ -93,11 +96,17 @@ def test_a_binary_is_refused_with_its_type_in_the_message(tmp_path: Path, conten
 
 @pytest.mark.parametrize(
     ("stream", "way_out"),
-    [("WordDocument", "docx"), ("PowerPoint Document", "pptx"), ("Workbook", "xlsx"), ("__substg1.0_", "eml")],
+    [("WordDocument", "docx"), ("PowerPoint Document", "pptx"), ("Workbook", "xlsx")],
 )
 def test_a_legacy_office_file_is_refused_with_the_format_to_use(tmp_path: Path, stream: str, way_out: str) -> None:
     with pytest.raises(UnsupportedFile, match=way_out):
         detect(tmp_path, "old.doc", OLE_MAGIC + bytes(600) + stream.encode("utf-16-le"))
+
+
+def test_a_damaged_outlook_message_is_refused_as_damaged(tmp_path: Path) -> None:
+    content = OLE_MAGIC + bytes(600) + "__properties_version1.0".encode("utf-16-le")
+    with pytest.raises(InvalidFile, match=r"'a\.msg' is a damaged Outlook message"):
+        detect(tmp_path, "a.msg", content)
 
 
 def test_an_unknown_compound_file_is_refused(tmp_path: Path) -> None:
@@ -123,17 +132,39 @@ def test_an_archive_is_refused(tmp_path: Path) -> None:
         detect(tmp_path, "a.zip", buffer.getvalue())
 
 
-def test_an_open_document_is_refused_with_its_type(tmp_path: Path) -> None:
+def zip_declaring(media_type: str) -> bytes:
+    """Return a zip archive that names its type as OpenDocument and EPUB do."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as archive:
-        archive.writestr("mimetype", "application/vnd.oasis.opendocument.text")
-    with pytest.raises(UnsupportedFile, match=r"opendocument\.text.*save it as \.docx"):
-        detect(tmp_path, "a.odt", buffer.getvalue())
+        archive.writestr("mimetype", media_type)
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize("known", [media_types.ODT, media_types.ODP, media_types.ODS, media_types.EPUB])
+def test_a_zip_archive_is_what_its_mimetype_says(tmp_path: Path, known: str) -> None:
+    assert detect(tmp_path, "a.bin", zip_declaring(known)) == known
+
+
+def test_an_open_document_template_is_a_document_of_its_kind(tmp_path: Path) -> None:
+    assert detect(tmp_path, "a.ott", zip_declaring(media_types.ODT + "-template")) == media_types.ODT
+
+
+def test_an_open_document_of_another_kind_is_refused_with_its_type(tmp_path: Path) -> None:
+    with pytest.raises(UnsupportedFile, match=r"opendocument\.graphics.*save it as PDF"):
+        detect(tmp_path, "a.odg", zip_declaring("application/vnd.oasis.opendocument.graphics"))
 
 
 def test_a_truncated_office_file_is_damaged(tmp_path: Path) -> None:
     with pytest.raises(InvalidFile, match=r"'a\.docx' is a damaged zip container"):
         detect(tmp_path, "a.docx", package("wordprocessingml.document")[:60])
+
+
+def test_a_member_whose_name_is_not_utf_8_is_damage(tmp_path: Path) -> None:
+    content = zip_declaring(media_types.ODT).replace(b"mimetype", b"mimetyp\xff")
+    flagged = content.replace(b"PK\x01\x02\x14\x03\x14\0\0\0", b"PK\x01\x02\x14\x03\x14\0\0\x08")
+    assert flagged != content
+    with pytest.raises(InvalidFile, match=r"'a\.odt' is a damaged zip container"):
+        detect(tmp_path, "a.odt", flagged)
 
 
 @pytest.mark.parametrize(

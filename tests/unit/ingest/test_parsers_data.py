@@ -46,6 +46,7 @@ def test_a_json_list_has_one_element_per_record_under_its_name(tmp_path: Path) -
         (HEADING, "[1]"),
         (TEXT, "city: Bonn\ntags:\nsize.w: 2"),
     ]
+    assert parse(tmp_path, "a.json", content).title == "a.json"
 
 
 def test_records_within_an_object_have_headings_below_its_own(tmp_path: Path) -> None:
@@ -87,7 +88,7 @@ def test_json_lines_are_records(tmp_path: Path) -> None:
         (HEADING, "2"),
         (TEXT, "id: 2"),
     ]
-    assert document.warnings == ("1 lines are not JSON and were kept as text, the first is line 3",)
+    assert document.warnings == ("1 of 3 lines are not JSON and were kept as text; the first is line 3",)
 
 
 def test_json_lines_named_json_are_still_records(tmp_path: Path) -> None:
@@ -115,3 +116,93 @@ def test_json_whose_paths_are_far_longer_than_its_values_is_refused(tmp_path: Pa
     """A key of 20 kB before 10,000 values would be 200 MB of text."""
     with pytest.raises(ParseLimitExceeded, match="shorten its keys"):
         parse(tmp_path, "a.json", json.dumps({"k" * 20_000: [0] * 10_000}))
+
+
+def test_xml_records_become_field_lines_under_their_names(tmp_path: Path) -> None:
+    """Fields keep their names, without which a value says nothing; a record without a name gets its tag."""
+    content = """<book><land><name>Canada</name><capital>Ottawa</capital></land>
+      <land><capital since="1889" xmlns:x="urn:x" x:no="1">Nowhere &amp; more</capital><seat/></land></book>"""
+    assert elements(parse(tmp_path, "a.xml", content)) == [
+        (HEADING, "Canada"),
+        (TEXT, "name: Canada\ncapital: Ottawa"),
+        (HEADING, "land"),
+        (TEXT, "capital: Nowhere & more (since: 1889)\nseat:"),
+    ]
+
+
+def test_xml_prose_keeps_mixed_content_in_one_block(tmp_path: Path) -> None:
+    """Inline elements are part of their paragraph, and a list within it comes apart."""
+    content = """<?xml version="1.0" encoding="iso-8859-1"?><doc><title>Köln</title><!-- no --><?pi no?>
+      <section><title>One</title><para>Some <b>bold</b> text:<list><item>a</item><item>b</item></list>end.</para>
+      <para>More.</para></section></doc>"""
+    document = parse(tmp_path, "a.xml", content.encode("iso-8859-1"))
+    assert elements(document) == [
+        (HEADING, "Köln"),
+        (HEADING, "One"),
+        (TEXT, "Some bold text:"),
+        (TEXT, "a"),
+        (TEXT, "b"),
+        (TEXT, "end."),
+        (TEXT, "More."),
+    ]
+    assert document.elements[-1].headings == ("Köln", "One")
+    assert document.title == "Köln"
+
+
+def test_xml_that_keeps_its_data_in_attributes_is_not_lost(tmp_path: Path) -> None:
+    """An element without text stands for its attributes."""
+    assert parse(tmp_path, "a.xml", '<rates><rate to="EUR" at="1.1"/></rates>').text == "to: EUR, at: 1.1"
+
+
+def test_an_entity_of_an_external_dtd_is_read_by_its_html_name(tmp_path: Path) -> None:
+    """The DTD is not opened, and the usual names are known without it."""
+    content = '<!DOCTYPE a SYSTEM "file:///etc/none.dtd"><a>one&nbsp;two &mdash; three</a>'
+    assert parse(tmp_path, "a.xml", content).text == "one two — three"
+
+
+@pytest.mark.parametrize(
+    "declared",
+    [
+        '<!ENTITY x SYSTEM "file:///etc/passwd">',
+        '<!ENTITY a "ha"><!ENTITY x "&a;&a;&a;">',
+        '<!ENTITY % p SYSTEM "http://localhost/evil.dtd"> %p;',
+    ],
+)
+@pytest.mark.parametrize("before", ["", "<!-- <b> -->"])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16"])
+def test_xml_that_declares_entities_is_refused(tmp_path: Path, declared: str, before: str, encoding: str) -> None:
+    """Entities are how a file reads others or grows without end, so none is expanded."""
+    content = f"{before}<!DOCTYPE r [{declared}]><r>&x;</r>".encode(encoding)
+    with pytest.raises(InvalidFile, match=r"'a\.xml' declares XML entities"):
+        parse(tmp_path, "a.xml", content)
+
+
+def test_a_text_about_entities_is_read(tmp_path: Path) -> None:
+    """Only a declaration before the first element declares anything."""
+    assert parse(tmp_path, "a.xml", "<r><![CDATA[<!ENTITY x>]]></r>").text == "<!ENTITY x>"
+
+
+def test_damaged_xml_is_read_as_plain_text_with_a_warning(tmp_path: Path) -> None:
+    """The words of a damaged file are better than none."""
+    document = parse(tmp_path, "a.xml", "<a>one</b>\n\ntwo")
+    assert [text for _, text in elements(document)] == ["<a>one</b>", "two"]
+    assert "this is not well-formed XML (Opening and ending tag mismatch" in document.warnings[0]
+
+
+def test_xml_nested_too_deeply_is_refused(tmp_path: Path) -> None:
+    """libxml2's limit of depth ends in a reason."""
+    with pytest.raises(InvalidFile, match="nested too deeply"):
+        parse(tmp_path, "a.xml", "<a>" * 5000 + "x" + "</a>" * 5000)
+
+
+def test_xml_without_text_is_refused(tmp_path: Path) -> None:
+    """An empty tree holds nothing to answer from."""
+    with pytest.raises(InvalidFile, match=r"'a\.xml' holds no text"):
+        parse(tmp_path, "a.xml", "<a><b/> </a>")
+
+
+def test_the_name_of_a_delimited_file_says_its_delimiter(tmp_path: Path) -> None:
+    """Commas within the cells of a .tsv file do not split them; without a tab the content decides."""
+    assert parse(tmp_path, "a.tsv", "x, y, z\tb\n1, 2, 3\t4\n").text.splitlines()[0] == "| x, y, z | b |"
+    assert parse(tmp_path, "a.psv", "x, y, z|b\n").text.splitlines()[0] == "| x, y, z | b |"
+    assert parse(tmp_path, "a.tsv", "x,y\n").text.splitlines()[0] == "| x | y |"
