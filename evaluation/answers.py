@@ -35,10 +35,10 @@ class Judged:
 
     @property
     def is_cited(self) -> bool:
-        """The words that answer are cited: the quote within a footnote, or a footnote within the quote."""
+        """The words that answer are cited, whole, in one footnote."""
         return any(
             citation.source.passage.chunk.filename == self.question.document
-            and (holds(citation.quote, self.question.quote) or holds(self.question.quote or "", citation.quote))
+            and holds(citation.quote, self.question.quote)
             for citation in self.answer.citations
         )
 

@@ -9,12 +9,13 @@ from typing import Annotated
 import typer
 from rich.progress import track
 from rich.table import Table
+from rich.text import Text
 
 from api.cli.root import app, configure_logging, console
 from api.settings import Settings, load_settings
 from api.wiring import Services, make_worker, models_folder, open_services
 from catalog import stores
-from catalog.models import DEFAULT_PROJECT, VectorStore
+from catalog.models import DEFAULT_PROJECT, JobStatus, VectorStore
 from catalog.stores import NewVectorStore
 from evaluation.answers import Judged, judge, score
 from evaluation.questions import Question, load_questions
@@ -45,6 +46,7 @@ def evaluate(
         )
         with open_services(fresh) as services:
             store = _ingest(fresh, services, documents)
+            unread = _unread(services, store)
             judged = _ask(services, store, asked)
             scores = score(judged)
             setup = {
@@ -53,9 +55,12 @@ def evaluate(
                 "min_evidence": fresh.min_evidence,
                 "dense_weight": fresh.dense_weight,
                 "chunks": services.replica.index.count(),
+                "unread_documents": unread,
             }
     write_report(report, scores, judged, setup=setup)
     _print(judged, asdict(scores))
+    for name in unread:
+        console.print(Text(f"not read, so no question about it could be answered: {name}", "red"))
     console.print(f"Every question with its answer: {report}")
 
 
@@ -74,6 +79,16 @@ def _ingest(settings: Settings, services: Services, folder: Path) -> VectorStore
     for _ in track(entries, description="Reading documents", console=console, transient=True):
         worker.run_one(stop)
     return store
+
+
+def _unread(services: Services, store: VectorStore) -> list[str]:
+    """Return the files that are not searchable: figures that hold without them are not those of the folder."""
+    with services.catalog.database.read() as session:
+        return [
+            source
+            for source, (entry, _) in sorted(stores.sources(session, store).items())
+            if entry.status != JobStatus.COMPLETED
+        ]
 
 
 def _ask(services: Services, store: VectorStore, questions: list[Question]) -> list[Judged]:

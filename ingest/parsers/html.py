@@ -1,6 +1,7 @@
 """HTML, also as what Markdown and e-mail turn into."""
 
 import re
+from contextlib import suppress
 from pathlib import Path
 
 import lxml.etree
@@ -38,10 +39,9 @@ def decode_html(data: bytes) -> str:
     """Return `data` as text, by its declared charset where that is one and decodes it, else as any other text."""
     declared = _CHARSET.search(data[:4096])
     if declared:
-        try:
+        # Declared wrongly, as in pages that were converted: the bytes themselves decide.
+        with suppress(LookupError, UnicodeDecodeError):
             return data.decode(declared.group(1).decode("ascii"))
-        except (LookupError, UnicodeDecodeError):
-            pass  # Declared wrongly, as pages that were converted often are: the bytes themselves decide.
     return decode(data)
 
 

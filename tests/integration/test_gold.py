@@ -45,7 +45,31 @@ def test_the_evaluation_command_writes_a_report(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert "refusal recall" in done.stdout
     written = json.loads(report.read_text(encoding="utf-8"))
+    assert written["setup"]["unread_documents"] == []
     assert written["scores"]["questions"] == len(written["questions"]) == 60
     # Words alone find most of the passages: the questions are judged and not just counted.
     assert 0.5 < written["scores"]["retrieval_recall"] <= 1.0
     assert written["scores"]["answer_recall"] >= written["scores"]["retrieval_recall"]
+
+
+def test_the_evaluation_names_the_documents_that_it_could_not_read(tmp_path: Path) -> None:
+    """Figures that hold without some of the documents must not look like figures of the folder."""
+    folder = tmp_path / "documents"
+    folder.mkdir()
+    (folder / "good.txt").write_text("It is 5 km.")
+    (folder / "broken.pdf").write_bytes(b"%PDF-1.7 and nothing behind it")
+    questions = tmp_path / "questions.jsonl"
+    questions.write_text(json.dumps({"question": "How far is it?", "document": "good.txt", "quote": "It is 5 km."}))
+    done = subprocess.run(
+        [sys.executable, "-m", "api.cli", "eval", str(questions), "--documents", str(folder)],
+        cwd=tmp_path,
+        env={"PATH": "/usr/bin:/bin", "FOOTNOTE_EMBEDDING_BACKEND": "hashing", "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "broken.pdf" in done.stdout
+    report = json.loads((tmp_path / "reports" / "eval.json").read_text(encoding="utf-8"))
+    assert report["setup"]["unread_documents"] == ["broken.pdf"]
