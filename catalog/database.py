@@ -66,8 +66,8 @@ class Database:
             number = int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], signed=True)
             session.execute(text("SELECT pg_advisory_xact_lock(:number)"), {"number": number})
 
-    def migrate(self) -> None:
-        """Bring the schema to the newest revision; safe to call from several processes at once."""
+    def migrate(self, revision: str = "head") -> None:
+        """Bring the schema to a revision, the newest one by default; safe to call from several processes at once."""
         config = Config()
         config.set_main_option("script_location", "catalog:migrations")
         config.set_main_option("path_separator", "os")
@@ -75,7 +75,7 @@ class Database:
             if not self.is_sqlite:
                 connection.execute(text("SELECT pg_advisory_xact_lock(:number)"), {"number": _MIGRATION_LOCK})
             config.attributes["connection"] = connection
-            command.upgrade(config, "head")
+            command.upgrade(config, revision)
             connection.commit()
 
     def _migration_lock(self) -> AbstractContextManager[Any]:

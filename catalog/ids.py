@@ -8,6 +8,7 @@ VECTOR_STORE: Final = "vs_"
 RESPONSE: Final = "resp_"
 MESSAGE: Final = "msg_"
 FILE_SEARCH_CALL: Final = "fs_"
+FILE_BATCH: Final = "vsfb_"
 API_KEY: Final = "key_"
 
 # 96 random bits: a collision among 10^9 objects has a chance below 10^-11.

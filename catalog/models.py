@@ -63,6 +63,17 @@ class File(Base):
     expires_at: Mapped[float | None]
 
 
+class ArchiveMember(Base):
+    """A file that was unpacked from another one, and goes when that goes."""
+
+    __tablename__ = "archive_members"
+
+    file_id: Mapped[str] = mapped_column(ForeignKey("files.id", ondelete="CASCADE"), primary_key=True)
+    archive_id: Mapped[str] = mapped_column(ForeignKey("files.id", ondelete="CASCADE"), index=True)
+    # Its path inside the archive, with forward slashes.
+    path: Mapped[str]
+
+
 class VectorStore(Base):
     """A searchable collection of files."""
 
@@ -94,7 +105,10 @@ class VectorStoreFile(Base):
     __tablename__ = "vector_store_files"
     __table_args__ = (
         UniqueConstraint("vector_store_id", "file_id"),
-        Index("ix_vector_store_files_queue", "status", "not_before"),
+        # The two orders in which jobs are claimed.
+        Index("ix_vector_store_files_by_size", "status", "bytes", "id"),
+        Index("ix_vector_store_files_by_age", "status", "id"),
+        Index("ix_vector_store_files_source", "vector_store_id", "source"),
         {"sqlite_autoincrement": True},
     )
 
@@ -108,6 +122,8 @@ class VectorStoreFile(Base):
     # Path below the ingested folder; what makes a second `footnote ingest` recognise the file. Publishing an entry
     # removes the older ones of the same source.
     source: Mapped[str | None]
+    # What the source said of this version (size and time of change, or ETag): equal, and its bytes are not read again.
+    source_version: Mapped[str | None]
     bytes: Mapped[int] = mapped_column(BigInteger)
 
     status: Mapped[str] = mapped_column(default=JobStatus.IN_PROGRESS)
@@ -127,6 +143,31 @@ class VectorStoreFile(Base):
     failures: Mapped[int] = mapped_column(default=0)
     # Not to be claimed earlier: the wait before a retry.
     not_before: Mapped[float] = mapped_column(default=0.0)
+    # When the last claim was made, and when the job ended; the measured rate of work comes from these.
+    started_at: Mapped[float | None]
+    ended_at: Mapped[float | None]
+
+
+class FileBatch(Base):
+    """Files that were attached to a store together."""
+
+    __tablename__ = "file_batches"
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    vector_store_id: Mapped[str] = mapped_column(ForeignKey("vector_stores.id", ondelete="CASCADE"), index=True)
+    created_at: Mapped[float]
+    cancelled_at: Mapped[float | None]
+
+
+class FileBatchEntry(Base):
+    """A file of a batch."""
+
+    __tablename__ = "file_batch_entries"
+
+    batch_id: Mapped[str] = mapped_column(ForeignKey("file_batches.id", ondelete="CASCADE"), primary_key=True)
+    vector_store_file_id: Mapped[int] = mapped_column(
+        ForeignKey("vector_store_files.id", ondelete="CASCADE"), primary_key=True, index=True
+    )
 
 
 class Document(Base):

@@ -1,13 +1,14 @@
 """The migrations lead from nothing to the tables of the models. Runs on every database."""
 
 import threading
+from pathlib import Path
 
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from sqlalchemy import inspect
+from sqlalchemy import inspect, select, text
 
 from catalog.database import Database
-from catalog.models import Base
+from catalog.models import Base, VectorStoreFile
 
 
 def test_the_migrated_schema_equals_the_models(database: Database) -> None:
@@ -15,6 +16,33 @@ def test_the_migrated_schema_equals_the_models(database: Database) -> None:
     with database.engine.connect() as connection:
         context = MigrationContext.configure(connection, opts={"compare_type": True})
         assert compare_metadata(context, Base.metadata) == []
+
+
+def test_an_upgrade_keeps_every_row(tmp_path: Path) -> None:
+    """A catalog of the first revision, with rows, is brought to the newest: no row is lost on the way."""
+    database = Database(f"sqlite:///{tmp_path / 'old.sqlite'}")
+    database.migrate("0001")
+    columns = "(id, project_id, filename, purpose, bytes, sha256, created_at)"
+    with database.write() as session:
+        session.execute(text(f"INSERT INTO files {columns} VALUES ('file-1', 'p', 'a.txt', 'assistants', 1, 'x', 0)"))
+        session.execute(
+            text(
+                "INSERT INTO vector_stores (id, project_id, name, metadata, created_at, last_active_at, "
+                "embedding_identity) VALUES ('vs_1', 'p', 's', '{}', 0, 0, 'm')"
+            )
+        )
+        session.execute(
+            text(
+                "INSERT INTO vector_store_files (vector_store_id, file_id, created_at, attributes, chunking_strategy, "
+                "bytes, status, progress, fence, claims, failures, not_before) "
+                "VALUES ('vs_1', 'file-1', 0, '{}', '{}', 1, 'completed', 1, 1, 1, 0, 0)"
+            )
+        )
+    database.migrate()
+    with database.read() as session:
+        entry = session.scalars(select(VectorStoreFile)).one()
+        assert (entry.file_id, entry.status, entry.started_at) == ("file-1", "completed", None)
+    database.close()
 
 
 def test_migrating_again_changes_nothing(database: Database) -> None:
