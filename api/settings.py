@@ -70,6 +70,9 @@ class Settings(BaseSettings):
     parse_timeout_s: float = Field(300.0, gt=0, description="Wall clock that the parser may take for one file.")
     parse_memory_bytes: int = Field(4 * 1024**3, gt=0, description="Memory that the parser may take for one file.")
 
+    max_queued_files: int = Field(
+        100_000, gt=0, description="Files that may wait to be processed; more are refused with 429 until there is room."
+    )
     max_file_bytes: int = Field(200 * 1024**2, gt=0, description="Largest file that an upload may bring.")
     max_json_bytes: int = Field(10 * 1024**2, gt=0, description="Largest body of any other request.")
     max_question_chars: int = Field(16_000, gt=0, description="Longest question or search query, in characters.")

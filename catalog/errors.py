@@ -15,6 +15,7 @@ FootnoteError
 ├── LeaseLost                 another worker took the job over
 ├── IndexIncompatible         vectors of another embedding model
 ├── ServiceUnavailable        a dependency does not answer (retryable)
+├── QueueFull                 too many files wait to be processed (retryable)
 └── ConfigurationError        settings that cannot work
 """
 
@@ -109,6 +110,13 @@ class ServiceUnavailable(FootnoteError):
     """A service that this one depends on does not answer."""
 
     code = "service_unavailable"
+    retryable = True
+
+
+class QueueFull(FootnoteError):
+    """Too many files wait to be processed."""
+
+    code = "rate_limit_exceeded"
     retryable = True
 
 

@@ -11,10 +11,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, or_, select, update
+from sqlalchemy import ColumnElement, Select, or_, select, text, update
 from sqlalchemy.orm import Session
 
-from catalog.errors import DocumentRejected, FootnoteError, LeaseLost
+from catalog.errors import DocumentRejected, FootnoteError, LeaseLost, QueueFull
 from catalog.models import JobStatus, VectorStoreFile
 
 LEASE_S: Final = 30.0
@@ -22,8 +22,27 @@ LEASE_S: Final = 30.0
 MAX_FAILURES: Final = 5
 # Claims, lost ones included: a file that kills its worker again and again ends here.
 MAX_CLAIMS: Final = 100
+# PostgreSQL's channel on which a queued job is announced.
+CHANNEL: Final = "footnote_jobs"
 _RETRY_BASE_S: Final = 2.0
 _RETRY_MAX_S: Final = 300.0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Lane:
+    """Which jobs a claim takes, and in which order.
+
+    A worker that serves a lane of each kind starves nobody: small files never wait for a large one, and the oldest
+    file, however large, is the next one of the other lane.
+    """
+
+    # Largest file, in bytes; None for any.
+    max_bytes: int | None = None
+    # Oldest first; else smallest first.
+    by_age: bool = False
+
+
+ANY: Final = Lane()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -33,6 +52,7 @@ class Job:
     id: int
     vector_store_id: str
     file_id: str
+    bytes: int
     attributes: Mapping[str, Any]
     chunking_strategy: Mapping[str, Any]
     source: str | None
@@ -51,27 +71,23 @@ class Job:
         )
 
 
-def claim(session: Session, owner: str, *, lease_s: float = LEASE_S) -> Job | None:
-    """Take the next job that nobody holds, small files first; None when there is none.
+def claim(session: Session, owner: str, *, lane: Lane = ANY, lease_s: float = LEASE_S) -> Job | None:
+    """Take the next job of the lane that nobody holds; None when there is none.
 
     One statement: two workers never get the same job. On PostgreSQL rows that another worker is just claiming are
     skipped instead of waited for.
     """
     now = time.time()
-    waiting = (
-        select(VectorStoreFile.id)
-        .where(VectorStoreFile.status == JobStatus.IN_PROGRESS, VectorStoreFile.not_before <= now)
-        .where(or_(VectorStoreFile.lease_until.is_(None), VectorStoreFile.lease_until < now))
-        .order_by(VectorStoreFile.bytes, VectorStoreFile.id)
-        .limit(1)
-        .with_for_update(skip_locked=True)
-        .scalar_subquery()
-    )
+    next_one = _waiting(lane, now).limit(1).with_for_update(skip_locked=True).scalar_subquery()
     row = session.execute(
         update(VectorStoreFile)
-        .where(VectorStoreFile.id == waiting)
+        .where(VectorStoreFile.id == next_one)
         .values(
-            owner=owner, lease_until=now + lease_s, fence=VectorStoreFile.fence + 1, claims=VectorStoreFile.claims + 1
+            owner=owner,
+            lease_until=now + lease_s,
+            fence=VectorStoreFile.fence + 1,
+            claims=VectorStoreFile.claims + 1,
+            started_at=now,
         )
         .returning(VectorStoreFile)
         .execution_options(synchronize_session=False, populate_existing=True)
@@ -82,6 +98,7 @@ def claim(session: Session, owner: str, *, lease_s: float = LEASE_S) -> Job | No
         id=row.id,
         vector_store_id=row.vector_store_id,
         file_id=row.file_id,
+        bytes=row.bytes,
         attributes=row.attributes,
         chunking_strategy=row.chunking_strategy,
         source=row.source,
@@ -90,6 +107,36 @@ def claim(session: Session, owner: str, *, lease_s: float = LEASE_S) -> Job | No
         failures=row.failures,
         claims=row.claims,
     )
+
+
+def is_waiting(session: Session, lane: Lane = ANY) -> bool:
+    """Tell whether a claim would find a job now; a claim locks the database against other writers, this does not."""
+    return session.scalar(_waiting(lane, time.time()).limit(1)) is not None
+
+
+def _waiting(lane: Lane, now: float) -> Select[int]:
+    """Select the jobs of a lane that nobody holds, in its order."""
+    query = (
+        select(VectorStoreFile.id)
+        .where(VectorStoreFile.status == JobStatus.IN_PROGRESS, VectorStoreFile.not_before <= now)
+        .where(or_(VectorStoreFile.lease_until.is_(None), VectorStoreFile.lease_until < now))
+    )
+    if lane.max_bytes is not None:
+        query = query.where(VectorStoreFile.bytes <= lane.max_bytes)
+    return query.order_by(*(() if lane.by_age else (VectorStoreFile.bytes,)), VectorStoreFile.id)
+
+
+def announce(session: Session) -> None:
+    """Wake idle workers when this transaction commits; on SQLite they look often enough by themselves."""
+    if session.get_bind().dialect.name == "postgresql":
+        session.execute(text(f"NOTIFY {CHANNEL}"))
+
+
+def check_room(session: Session, limit: int) -> None:
+    """Raises QueueFull when `limit` files wait already."""
+    waiting = select(VectorStoreFile.id).where(VectorStoreFile.status == JobStatus.IN_PROGRESS)
+    if session.scalar(waiting.order_by(VectorStoreFile.id).offset(limit - 1).limit(1)) is not None:
+        raise QueueFull(f"{limit:,} files wait to be processed already, the most that this server queues; try later.")
 
 
 def heartbeat(session: Session, job: Job, *, progress: float, lease_s: float = LEASE_S) -> None:
@@ -105,7 +152,8 @@ def fail(session: Session, job: Job, error: FootnoteError) -> JobStatus:
         _update_held(session, job, not_before=time.time() + delay_s, error_message=error.message, **values)
         return JobStatus.IN_PROGRESS
     code = error.code if isinstance(error, DocumentRejected) else "server_error"
-    _update_held(session, job, status=JobStatus.FAILED, error_code=code, error_message=error.message, **values)
+    values |= {"status": JobStatus.FAILED, "error_code": code, "ended_at": time.time()}
+    _update_held(session, job, error_message=error.message, **values)
     return JobStatus.FAILED
 
 
@@ -119,6 +167,11 @@ def retry_delay_s(error: FootnoteError, *, failures: int, claims: int, jitter: f
         return None
     jitter = random.uniform(0.5, 1.0) if jitter is None else jitter
     return float(min(_RETRY_BASE_S * 2 ** (failures - 1), _RETRY_MAX_S) * jitter)
+
+
+def give_back(session: Session, job: Job) -> None:
+    """Let go of a job that is not wanted any more, so that another worker can take it at once; lost ones are left."""
+    session.execute(update(VectorStoreFile).where(*job.is_held()).values(owner=None, lease_until=None))
 
 
 def release(session: Session, owner: str) -> int:

@@ -108,6 +108,7 @@ class VectorStoreFile(Base):
         # The two orders in which jobs are claimed.
         Index("ix_vector_store_files_by_size", "status", "bytes", "id"),
         Index("ix_vector_store_files_by_age", "status", "id"),
+        Index("ix_vector_store_files_ended_at", "ended_at"),
         Index("ix_vector_store_files_source", "vector_store_id", "source"),
         {"sqlite_autoincrement": True},
     )

@@ -8,11 +8,11 @@ from typing import Any, Final
 from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
-from catalog import documents, feed, files
+from catalog import documents, feed, files, jobs
 from catalog.database import Database
 from catalog.errors import Conflict, IndexIncompatible, InvalidRequest, NotFound
 from catalog.ids import VECTOR_STORE, new_id
-from catalog.models import Document, File, JobStatus, VectorStore, VectorStoreFile
+from catalog.models import Document, File, FileBatchEntry, JobStatus, VectorStore, VectorStoreFile
 from catalog.paging import Page, PageRequest, fetch_page
 
 # `last_active_at` of a searched store is written at most this often: else every search would be a write.
@@ -137,6 +137,7 @@ def attach(session: Session, store: VectorStore, new: NewVectorStoreFile) -> Vec
     _queue_again(entry)
     store.last_active_at = time.time()
     session.flush()
+    jobs.announce(session)
     return entry
 
 
@@ -144,7 +145,7 @@ def _queue_again(entry: VectorStoreFile) -> None:
     entry.status = JobStatus.IN_PROGRESS
     entry.error_code = entry.error_message = None
     entry.progress, entry.claims, entry.failures, entry.not_before = 0.0, 0, 0, 0.0
-    entry.owner = entry.lease_until = None
+    entry.owner = entry.lease_until = entry.started_at = entry.ended_at = None
 
 
 def get_file(session: Session, store: VectorStore, file_id: str) -> VectorStoreFile:
@@ -158,8 +159,15 @@ def get_file(session: Session, store: VectorStore, file_id: str) -> VectorStoreF
 
 
 def list_files(
-    session: Session, store: VectorStore, request: PageRequest, *, status: JobStatus | None = None
+    session: Session,
+    store: VectorStore,
+    request: PageRequest,
+    *,
+    status: JobStatus | None = None,
+    batch_id: str | None = None,
 ) -> Page[VectorStoreFile]:
+    """Return a page of the files of a store, or of one batch of it, newest first unless the request says otherwise."""
+
     def locate(cursor: str) -> tuple[float, int] | None:
         found = session.execute(
             select(VectorStoreFile.created_at, VectorStoreFile.id).where(
@@ -171,6 +179,9 @@ def list_files(
     query = select(VectorStoreFile).where(VectorStoreFile.vector_store_id == store.id)
     if status is not None:
         query = query.where(VectorStoreFile.status == status)
+    if batch_id is not None:
+        query = query.join(FileBatchEntry, FileBatchEntry.vector_store_file_id == VectorStoreFile.id)
+        query = query.where(FileBatchEntry.batch_id == batch_id)
     return fetch_page(session, query, request, keys=(VectorStoreFile.created_at, VectorStoreFile.id), locate=locate)
 
 
@@ -248,3 +259,4 @@ def cancel(session: Session, entry: VectorStoreFile) -> None:
         raise Conflict(f"File {entry.file_id!r} is {entry.status} already.")
     entry.status = JobStatus.CANCELLED
     entry.owner = entry.lease_until = None
+    entry.ended_at = time.time()

@@ -9,17 +9,18 @@ from api.auth import CallerOf, ServicesOf
 from api.wire.common import PageOf, list_object, plain_page
 from api.wire.objects import vector_store_file_object
 from api.wire.stores import AttachFile, UpdateAttachedFile
-from catalog import documents, files, stores
+from catalog import documents, estimates, files, jobs, stores
 from catalog.errors import NotFound
 from catalog.ids import chunk_id
 from catalog.models import Document, JobStatus, VectorStoreFile
+from catalog.paging import Page
 from catalog.stores import NewVectorStoreFile
 from ingest.chunking import parse_strategy
 
 router = APIRouter(prefix="/v1/vector_stores/{vector_store_id}/files", tags=["Vector store files"])
 
 # What the SDKs' polling helpers wait between two looks: a small document is ready in half a second.
-_POLL_AFTER_MS = "500"
+POLL_AFTER_MS = "500"
 
 
 @router.post("")
@@ -30,6 +31,7 @@ def attach_file(services: ServicesOf, caller: CallerOf, vector_store_id: str, bo
     new = NewVectorStoreFile(file_id=body.file_id, attributes=body.attributes or {}, chunking_strategy=strategy)
     with services.catalog.database.write() as session:
         store = stores.get(session, caller.project_id, vector_store_id)
+        jobs.check_room(session, services.settings.max_queued_files)
         return _render(session, stores.attach(session, store, new))
 
 
@@ -44,12 +46,19 @@ def list_attached_files(
     """List the files of a store, newest first."""
     with services.catalog.database.read() as session:
         store = stores.get(session, caller.project_id, vector_store_id)
-        page = stores.list_files(session, store, request, status=status)
-        found = documents.of_entries(session, [entry.id for entry in page.items])
-        names = files.names(session, [entry.file_id for entry in page.items])
-        return list_object(
-            page, lambda entry: vector_store_file_object(entry, names[entry.file_id], found.get(entry.id))
-        )
+        return list_entries(session, stores.list_files(session, store, request, status=status))
+
+
+def list_entries(session: Session, page: Page[VectorStoreFile]) -> dict[str, Any]:
+    """Return OpenAI's list of vector-store files."""
+    found = documents.of_entries(session, [entry.id for entry in page.items])
+    names = files.names(session, [entry.file_id for entry in page.items])
+    return list_object(
+        page,
+        lambda entry: vector_store_file_object(
+            entry, names[entry.file_id], found.get(entry.id), estimates.seconds_left(session, entry)
+        ),
+    )
 
 
 @router.get("/{file_id}")
@@ -58,7 +67,7 @@ def retrieve_attached_file(
 ) -> dict[str, Any]:
     with services.catalog.database.read() as session:
         entry = _entry(session, caller.project_id, vector_store_id, file_id)
-        response.headers["openai-poll-after-ms"] = _POLL_AFTER_MS
+        response.headers["openai-poll-after-ms"] = POLL_AFTER_MS
         return _render(session, entry)
 
 
@@ -135,4 +144,5 @@ def _document(session: Session, entry: VectorStoreFile) -> Document:
 
 def _render(session: Session, entry: VectorStoreFile) -> dict[str, Any]:
     document = documents.of_entries(session, [entry.id]).get(entry.id)
-    return vector_store_file_object(entry, files.names(session, [entry.file_id])[entry.file_id], document)
+    name = files.names(session, [entry.file_id])[entry.file_id]
+    return vector_store_file_object(entry, name, document, estimates.seconds_left(session, entry))

@@ -10,7 +10,7 @@ from api.wire.common import PageOf, check_length, list_object, plain_page
 from api.wire.objects import search_result_object, vector_store_object
 from api.wire.search import to_filter, to_ranking
 from api.wire.stores import CreateVectorStore, SearchStore, UpdateVectorStore
-from catalog import stores
+from catalog import estimates, jobs, stores
 from catalog.errors import InvalidRequest, UnsupportedParameter
 from catalog.models import VectorStore
 from catalog.stores import NewVectorStore, NewVectorStoreFile
@@ -37,6 +37,8 @@ def create_vector_store(services: ServicesOf, caller: CallerOf, body: CreateVect
         expires_after_days=body.expires_after.days if body.expires_after else None,
     )
     with services.catalog.database.write() as session:
+        if body.file_ids:
+            jobs.check_room(session, services.settings.max_queued_files)
         store = stores.create(session, new)
         session.flush()
         for file_id in dict.fromkeys(body.file_ids):
@@ -51,7 +53,7 @@ def list_vector_stores(services: ServicesOf, caller: CallerOf, request: PageOf) 
         page = stores.list_page(session, caller.project_id, request)
         ids = [store.id for store in page.items]
         counts, usage = stores.file_counts(session, ids), stores.usage_bytes(session, ids)
-        return list_object(page, lambda store: vector_store_object(store, counts[store.id], usage[store.id]))
+        return list_object(page, lambda store: _object(session, store, counts[store.id], usage[store.id]))
 
 
 @router.get("/{vector_store_id}")
@@ -116,4 +118,9 @@ def search_vector_store(
 
 def _render(session: Session, store: VectorStore) -> dict[str, Any]:
     counts, usage = stores.file_counts(session, [store.id]), stores.usage_bytes(session, [store.id])
-    return vector_store_object(store, counts[store.id], usage[store.id])
+    return _object(session, store, counts[store.id], usage[store.id])
+
+
+def _object(session: Session, store: VectorStore, counts: dict[str, int], usage_bytes: int) -> dict[str, Any]:
+    left_s = estimates.seconds_left_of_store(session, store.id) if counts["in_progress"] else None
+    return vector_store_object(store, counts, usage_bytes, left_s)

@@ -3,9 +3,10 @@
 import time
 from typing import Any
 
+from catalog import batches
 from catalog.documents import StoredChunk
 from catalog.ids import chunk_id
-from catalog.models import Document, File, JobStatus, VectorStore, VectorStoreFile
+from catalog.models import Document, File, FileBatch, JobStatus, VectorStore, VectorStoreFile
 from ingest.chunking import AUTO_MAX_TOKENS
 from retrieval.searcher import Passage
 
@@ -24,7 +25,9 @@ def file_object(file: File) -> dict[str, Any]:
     }
 
 
-def vector_store_object(store: VectorStore, counts: dict[str, int], usage_bytes: int) -> dict[str, Any]:
+def vector_store_object(
+    store: VectorStore, counts: dict[str, int], usage_bytes: int, left_s: float | None
+) -> dict[str, Any]:
     days = store.expires_after_days
     return {
         "id": store.id,
@@ -40,7 +43,25 @@ def vector_store_object(store: VectorStore, counts: dict[str, int], usage_bytes:
         "last_active_at": int(store.last_active_at),
         "metadata": store.metadata_,
         "embedding_model": store.embedding_identity,
+        "seconds_left": _rounded(left_s),
     }
+
+
+def file_batch_object(batch: FileBatch, counts: dict[str, int], left_s: float | None) -> dict[str, Any]:
+    return {
+        "id": batch.id,
+        "object": "vector_store.files_batch",
+        "created_at": int(batch.created_at),
+        "vector_store_id": batch.vector_store_id,
+        "status": batches.status_of(batch, counts),
+        "file_counts": counts,
+        "seconds_left": _rounded(left_s),
+    }
+
+
+def _rounded(seconds: float | None) -> float | None:
+    """An estimate promises no more than tenths."""
+    return None if seconds is None else round(seconds, 1)
 
 
 def _store_status(store: VectorStore, counts: dict[str, int]) -> str:
@@ -49,7 +70,9 @@ def _store_status(store: VectorStore, counts: dict[str, int]) -> str:
     return "in_progress" if counts["in_progress"] else "completed"
 
 
-def vector_store_file_object(entry: VectorStoreFile, filename: str, document: Document | None) -> dict[str, Any]:
+def vector_store_file_object(
+    entry: VectorStoreFile, filename: str, document: Document | None, left_s: float | None
+) -> dict[str, Any]:
     failed = entry.status == JobStatus.FAILED
     return {
         "id": entry.file_id,
@@ -65,6 +88,7 @@ def vector_store_file_object(entry: VectorStoreFile, filename: str, document: Do
         "source": entry.source,
         "title": document.title if document else None,
         "progress": entry.progress,
+        "seconds_left": _rounded(left_s),
         # While a try is waiting to be repeated: what went wrong.
         "retry_reason": entry.error_message if entry.status == JobStatus.IN_PROGRESS else None,
         "coverage": _coverage(document) if document else None,

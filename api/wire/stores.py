@@ -1,8 +1,8 @@
 """Request bodies of vector stores and their files."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from api.wire.common import Attributes, Metadata, WireModel
 
@@ -34,6 +34,29 @@ class AttachFile(WireModel):
     file_id: str
     attributes: Attributes | None = None
     chunking_strategy: dict[str, Any] | None = None
+
+
+class CreateFileBatch(WireModel):
+    """Either `file_ids`, which share attributes and strategy, or `files`, which each bring their own."""
+
+    file_ids: Annotated[list[str], Field(min_length=1, max_length=2000)] | None = None
+    files: Annotated[list[AttachFile], Field(min_length=1, max_length=2000)] | None = None
+    attributes: Attributes | None = None
+    chunking_strategy: dict[str, Any] | None = None
+
+    @model_validator(mode="after")
+    def _one_of(self) -> Self:
+        if (self.file_ids is None) == (self.files is None):
+            raise ValueError("send either file_ids or files")
+        return self
+
+    def each(self) -> list[AttachFile]:
+        """Return every file of the batch once, with what holds for it."""
+        shared = [
+            AttachFile(file_id=file_id, attributes=self.attributes, chunking_strategy=self.chunking_strategy)
+            for file_id in self.file_ids or []
+        ]
+        return list({one.file_id: one for one in self.files or shared}.values())
 
 
 class UpdateAttachedFile(WireModel):

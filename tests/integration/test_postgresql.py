@@ -3,15 +3,8 @@
 What is imported here from the unit tests runs here a second time.
 """
 
-import os
-import pwd
-import shutil
-import socket
-import subprocess
-import tempfile
 import threading
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from sqlalchemy import text
@@ -22,7 +15,10 @@ from catalog.database import Database
 from catalog.errors import ServiceUnavailable
 from catalog.models import Base, Document
 from tests.builders import IDENTITY, a_claim, a_document_record, a_file, a_store, an_entry, publish_text
+from tests.postgresql import PostgreSQL, needs_postgresql
 from tests.unit.catalog.test_documents import *  # noqa: F403
+from tests.unit.catalog.test_doorbell import *  # noqa: F403
+from tests.unit.catalog.test_estimates import *  # noqa: F403
 from tests.unit.catalog.test_expiry import *  # noqa: F403
 from tests.unit.catalog.test_feed import *  # noqa: F403
 from tests.unit.catalog.test_files import *  # noqa: F403
@@ -32,44 +28,15 @@ from tests.unit.catalog.test_paging import *  # noqa: F403
 from tests.unit.catalog.test_stores import *  # noqa: F403
 from tests.unit.catalog.test_transactions import *  # noqa: F403
 
-# Debian keeps the server's programs out of the PATH.
-_FOLDERS = [Path(found).parent for found in [shutil.which("initdb")] if found]
-_FOLDERS += sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)
-BIN = next((folder for folder in _FOLDERS if (folder / "initdb").exists()), None)
-
-pytestmark = pytest.mark.skipif(BIN is None, reason="no PostgreSQL server here: apt-get install postgresql")
-
-
-def _as_server(command: list[str]) -> list[str]:
-    """PostgreSQL refuses to run as root: there the Debian package's own user runs it."""
-    return ["runuser", "-u", "postgres", "--", *command] if os.geteuid() == 0 else command
+pytestmark = needs_postgresql
 
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[str]:
     """Yield the URL of an empty PostgreSQL that is made for these tests and thrown away after them."""
-    assert BIN is not None
-    # Not pytest's folder: the server's user may not enter it.
-    folder = Path(tempfile.mkdtemp(prefix="footnote-postgresql-"))
-    if os.geteuid() == 0:
-        account = pwd.getpwnam("postgres")
-        os.chown(folder, account.pw_uid, account.pw_gid)
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port = listener.getsockname()[1]
-    data, control = str(folder / "data"), str(BIN / "pg_ctl")
-    options = f"-p {port} -c listen_addresses=127.0.0.1 -c unix_socket_directories={folder} -c fsync=off"
-    try:
-        _run([str(BIN / "initdb"), "-D", data, "-U", "footnote", "--auth=trust", "-E", "UTF8", "--no-sync"])
-        _run([control, "-D", data, "-l", str(folder / "log"), "-w", "-o", options, "start"])
-        yield f"postgresql+psycopg://footnote@127.0.0.1:{port}/postgres"
-    finally:
-        subprocess.run(_as_server([control, "-D", data, "-m", "immediate", "stop"]), check=False, capture_output=True)
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-def _run(command: list[str]) -> None:
-    done = subprocess.run(_as_server(command), check=False, capture_output=True, text=True, cwd="/", timeout=60)
-    assert done.returncode == 0, done.stderr + done.stdout
+    server = PostgreSQL()
+    yield server.url
+    server.remove()
 
 
 @pytest.fixture(scope="module")

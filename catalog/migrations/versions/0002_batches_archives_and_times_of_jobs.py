@@ -59,6 +59,7 @@ def upgrade() -> None:
     op.add_column("vector_store_files", sa.Column("ended_at", sa.Double(), nullable=True))
     op.drop_index("ix_vector_store_files_queue", table_name="vector_store_files")
     op.create_index("ix_vector_store_files_by_age", "vector_store_files", ["status", "id"])
+    op.create_index("ix_vector_store_files_ended_at", "vector_store_files", ["ended_at"])
     op.create_index("ix_vector_store_files_by_size", "vector_store_files", ["status", "bytes", "id"])
     op.create_index("ix_vector_store_files_source", "vector_store_files", ["vector_store_id", "source"])
 

@@ -55,6 +55,7 @@ def test_a_claim_holds_everything_that_the_work_needs(database: Database, blobs:
         id=entry.id,
         vector_store_id=store.id,
         file_id=file.id,
+        bytes=file.bytes,
         attributes={"a": 1},
         chunking_strategy=strategy,
         source="x/a.txt",

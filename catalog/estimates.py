@@ -1,0 +1,96 @@
+"""When work that is queued or under way will have ended, from the measured rate of the work before it."""
+
+import time
+from collections.abc import Iterable
+from typing import Final
+
+from sqlalchemy import ColumnElement, func, or_, select
+from sqlalchemy.orm import Session
+
+from catalog.models import FileBatchEntry, JobStatus, VectorStoreFile
+
+# The rate is that of so many jobs that ended last.
+_SAMPLE: Final = 50
+# From here on a job's own progress says more than the rate: what comes before is parsing.
+_KNOWN_PROGRESS: Final = 0.2
+
+
+def seconds_left(session: Session, entry: VectorStoreFile) -> float | None:
+    """Return an estimate of when this file will be ready, in seconds from now.
+
+    None where there is nothing to wait for, or where nothing has been measured yet.
+    """
+    if entry.status != JobStatus.IN_PROGRESS:
+        return None
+    now = time.time()
+    if entry.owner is not None and entry.started_at is not None and entry.progress >= _KNOWN_PROGRESS:
+        return (now - entry.started_at) * (1 - entry.progress) / entry.progress
+    rate = bytes_per_second(session, now)
+    if rate is None:
+        return None
+    # Small files go first.
+    smaller = or_(
+        VectorStoreFile.bytes < entry.bytes,
+        (VectorStoreFile.bytes == entry.bytes) & (VectorStoreFile.id <= entry.id),
+    )
+    return max(_bytes_left(session, smaller) / rate, entry.not_before - now)
+
+
+def seconds_left_of_batch(session: Session, batch_id: str) -> float | None:
+    """Like `seconds_left`, for the file of a batch that will be the last one."""
+    of_batch = select(FileBatchEntry.vector_store_file_id).where(FileBatchEntry.batch_id == batch_id)
+    return _of_last(session, VectorStoreFile.id.in_(of_batch))
+
+
+def seconds_left_of_store(session: Session, vector_store_id: str) -> float | None:
+    """Like `seconds_left`, for the file of a store that will be the last one."""
+    return _of_last(session, VectorStoreFile.vector_store_id == vector_store_id)
+
+
+def _of_last(session: Session, where: ColumnElement[bool]) -> float | None:
+    last = session.scalar(
+        select(VectorStoreFile)
+        .where(where, VectorStoreFile.status == JobStatus.IN_PROGRESS)
+        .order_by(VectorStoreFile.bytes.desc(), VectorStoreFile.id.desc())
+        .limit(1)
+    )
+    return seconds_left(session, last) if last else None
+
+
+def bytes_per_second(session: Session, now: float) -> float | None:
+    """Return the rate of the jobs that were completed last and of those under way; None when there are none.
+
+    Bytes of the files by the time in which any of them was worked on: waiting does not count, and workers that work
+    at the same time add up.
+    """
+    ended = session.execute(
+        select(VectorStoreFile.started_at, VectorStoreFile.ended_at, VectorStoreFile.bytes)
+        .where(VectorStoreFile.ended_at.is_not(None), VectorStoreFile.status == JobStatus.COMPLETED)
+        .order_by(VectorStoreFile.ended_at.desc())
+        .limit(_SAMPLE)
+    )
+    held = session.execute(
+        select(VectorStoreFile.started_at, VectorStoreFile.bytes * VectorStoreFile.progress).where(
+            VectorStoreFile.status == JobStatus.IN_PROGRESS, VectorStoreFile.owner.is_not(None)
+        )
+    )
+    work = [(start, end, size) for start, end, size in ended if start is not None and end is not None]
+    work += [(start, now, int(done)) for start, done in held if start is not None and done]
+    busy_s = covered([(start, end) for start, end, _ in work])
+    done_bytes = sum(size for _, _, size in work)
+    return done_bytes / busy_s if busy_s > 0 and done_bytes else None
+
+
+def covered(intervals: Iterable[tuple[float, float]]) -> float:
+    """Return the length of the union of `intervals`."""
+    length, reached = 0.0, float("-inf")
+    for start, end in sorted(intervals):
+        if end > reached:
+            length += end - max(start, reached)
+            reached = end
+    return length
+
+
+def _bytes_left(session: Session, where: ColumnElement[bool]) -> float:
+    undone = func.sum(VectorStoreFile.bytes * (1 - VectorStoreFile.progress))
+    return float(session.scalar(select(undone).where(where, VectorStoreFile.status == JobStatus.IN_PROGRESS)) or 0.0)
