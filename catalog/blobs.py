@@ -38,7 +38,8 @@ class BlobStore:
 
     def __init__(self, url: str, *, staging: Path) -> None:
         """`staging`: a local folder; on the same disk as a local store, so that storing is a rename."""
-        self._staging = staging
+        # Local folder for what is on its way in; on the same disk as a local store.
+        self.staging = staging
         staging.mkdir(parents=True, exist_ok=True)
         with _translated():
             # Other processes add and delete blobs: a remembered listing would be wrong.
@@ -55,7 +56,7 @@ class BlobStore:
         there is no room for it.
         """
         digest, size = hashlib.sha256(), 0
-        path = self._staging / secrets.token_hex(16)
+        path = self.staging / secrets.token_hex(16)
         try:
             with _translated(), path.open("wb") as target:
                 for data in _pieces(stream):
@@ -104,7 +105,7 @@ class BlobStore:
         if self._is_local:
             yield Path(self._path(sha256))
             return
-        with tempfile.NamedTemporaryFile(dir=self._staging) as copy:
+        with tempfile.NamedTemporaryFile(dir=self.staging) as copy:
             with self.open(sha256) as source:
                 shutil.copyfileobj(source, copy, _READ_BYTES)
             copy.flush()
@@ -127,7 +128,7 @@ class BlobStore:
 
     def clear_stale_staging(self) -> int:
         """Remove what killed processes left in the staging folder; return how many files."""
-        stale = [p for p in self._staging.iterdir() if time.time() - p.stat().st_mtime > STALE_STAGING_S]
+        stale = [p for p in self.staging.iterdir() if time.time() - p.stat().st_mtime > STALE_STAGING_S]
         for path in stale:
             path.unlink(missing_ok=True)
         return len(stale)

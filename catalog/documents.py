@@ -1,13 +1,14 @@
 """Published documents: publishing, reading, removing."""
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from itertools import islice
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import ColumnElement, delete, func, insert, select, update
+from sqlalchemy import ColumnElement, delete, func, insert, literal, select, update
 from sqlalchemy.orm import Session, undefer
 
 from catalog import feed
@@ -16,6 +17,9 @@ from catalog.errors import LeaseLost
 from catalog.ids import new_document_number
 from catalog.jobs import Job
 from catalog.models import Chunk, Document, File, JobStatus, VectorStoreFile
+
+# Chunks that are written in one statement: bounds the memory that publishing a large document needs.
+_INSERT_CHUNKS: Final = 500
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -47,7 +51,9 @@ class DocumentRecord:
     page_spans: Sequence[tuple[int, int, int]]
     warnings: Sequence[str]
     content_key: str
-    chunks: Sequence[ChunkRecord]
+    chunk_count: int
+    # In order; read once, so that they need not be in memory together.
+    chunks: Iterable[ChunkRecord]
 
 
 def publish(database: Database, job: Job, record: DocumentRecord) -> int:
@@ -60,8 +66,27 @@ def publish(database: Database, job: Job, record: DocumentRecord) -> int:
     with database.write() as session:
         _complete(session, job)
         remove(database, session, Document.vector_store_file_id == job.id)
-        _remove_older_versions(database, session, job)
         document_id = _insert(session, job, record)
+        _remove_older_versions(database, session, job)
+        feed.record(database, session, [document_id])
+        return document_id
+
+
+def publish_copy(database: Database, job: Job, content_key: str) -> int | None:
+    """Like `publish`, with a copy of a published document that has this content key; None when there is none."""
+    equal = (Document.content_key == content_key, Document.vector_store_file_id != job.id)
+    with database.read() as session:
+        if session.scalar(select(Document.id).where(*equal).limit(1)) is None:
+            return None
+    with database.write() as session:
+        # Locked: PostgreSQL would let it be deleted between its row's copy and its chunks'.
+        original = session.scalar(select(Document.id).where(*equal).limit(1).with_for_update(read=True))
+        if original is None:
+            return None
+        _complete(session, job)
+        remove(database, session, Document.vector_store_file_id == job.id)
+        document_id = _insert_copy(session, job, original)
+        _remove_older_versions(database, session, job)
         feed.record(database, session, [document_id])
         return document_id
 
@@ -95,6 +120,7 @@ def _complete(session: Session, job: Job) -> None:
             error_message=None,
             owner=None,
             lease_until=None,
+            ended_at=time.time(),
         )
         .returning(VectorStoreFile.id)
     )
@@ -105,14 +131,12 @@ def _complete(session: Session, job: Job) -> None:
 def _insert(session: Session, job: Job, record: DocumentRecord) -> int:
     document = Document(
         id=new_document_number(),
-        vector_store_file_id=job.id,
-        vector_store_id=job.vector_store_id,
-        file_id=job.file_id,
+        **_place(job),
         title=record.title,
         media_type=record.media_type,
         text=record.text,
         characters=len(record.text),
-        chunk_count=len(record.chunks),
+        chunk_count=record.chunk_count,
         pages=record.pages,
         pages_read=record.pages_read,
         page_spans=[list(span) for span in record.page_spans],
@@ -122,9 +146,39 @@ def _insert(session: Session, job: Job, record: DocumentRecord) -> int:
     )
     session.add(document)
     session.flush()
-    rows = [_row(document.id, ordinal, chunk) for ordinal, chunk in enumerate(record.chunks)]
-    session.execute(insert(Chunk), rows)
+    for rows in _batched(_row(document.id, ordinal, chunk) for ordinal, chunk in enumerate(record.chunks)):
+        session.execute(insert(Chunk), rows)
     return document.id
+
+
+def _insert_copy(session: Session, job: Job, original_id: int) -> int:
+    """Copy a document inside the database; its chunks keep their order."""
+    own = {"id": new_document_number(), **_place(job), "created_at": time.time()}
+    shared = [column for column in Document.__table__.columns if column.name not in own]
+    values = [literal(value, Document.__table__.columns[name].type) for name, value in own.items()]
+    session.execute(
+        insert(Document).from_select(
+            [*own, *(column.name for column in shared)],
+            select(*values, *shared).where(Document.id == original_id),
+        )
+    )
+    kept = [column for column in Chunk.__table__.columns if column.name not in {"id", "document_id"}]
+    session.execute(
+        insert(Chunk).from_select(
+            ["document_id", *(column.name for column in kept)],
+            select(literal(own["id"]), *kept).where(Chunk.document_id == original_id).order_by(Chunk.ordinal),
+        )
+    )
+    return int(own["id"])
+
+
+def _place(job: Job) -> dict[str, Any]:
+    return {"vector_store_file_id": job.id, "vector_store_id": job.vector_store_id, "file_id": job.file_id}
+
+
+def _batched(rows: Iterator[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
+    while batch := list(islice(rows, _INSERT_CHUNKS)):
+        yield batch
 
 
 def _row(document_id: int, ordinal: int, chunk: ChunkRecord) -> dict[str, Any]:
@@ -152,41 +206,6 @@ def remove(database: Database, session: Session, where: ColumnElement[bool]) -> 
         session.execute(delete(Document).where(Document.id.in_(ids)))
         feed.record(database, session, ids)
     return len(ids)
-
-
-def find_copy(session: Session, content_key: str) -> DocumentRecord | None:
-    """Return an already published document with this content key, whole, or None."""
-    query = select(Document).where(Document.content_key == content_key).limit(1).options(undefer(Document.text))
-    document = session.scalar(query)
-    if document is None:
-        return None
-    chunks = session.scalars(
-        select(Chunk).where(Chunk.document_id == document.id).order_by(Chunk.ordinal).options(undefer(Chunk.vectors))
-    )
-    return DocumentRecord(
-        title=document.title,
-        media_type=document.media_type,
-        text=document.text,
-        pages=document.pages,
-        pages_read=document.pages_read,
-        page_spans=[(page, start, end) for page, start, end in document.page_spans],
-        warnings=document.warnings,
-        content_key=content_key,
-        chunks=[
-            ChunkRecord(
-                start=chunk.start,
-                end=chunk.end,
-                text=chunk.text,
-                context=chunk.context,
-                page=chunk.page,
-                box=(chunk.box[0], chunk.box[1], chunk.box[2], chunk.box[3]) if chunk.box else None,
-                tokens=chunk.tokens,
-                vectors=feed.vectors_of(chunk),
-                embedding_key=chunk.embedding_key,
-            )
-            for chunk in chunks
-        ],
-    )
 
 
 def known_vectors(session: Session, embedding_keys: Iterable[str]) -> dict[str, NDArray[np.float16]]:

@@ -1,14 +1,18 @@
-"""Cutting a document into chunks. Pure: the same document and strategy give the same spans."""
+"""Cutting a document into chunks. Pure: the same document and strategy give the same spans.
+
+The text is read once, from front to back; what is held beside it is one piece of tokens and the chunk that is open.
+"""
 
 import re
-from bisect import bisect_left
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice, takewhile
 from typing import Any, Final
 
 from catalog.errors import InvalidRequest
 from ingest.documents import Box, Category, Element, ParsedDocument
-from retrieval.sentences import split_sentences
+from retrieval.sentences import iterate_sentences, trim
 
 # Returns where the tokens of a text lie; the embedder's own `token_spans`.
 Tokenize = Callable[[str], Sequence[tuple[int, int]]]
@@ -21,6 +25,11 @@ AUTO_MIN_TOKENS: Final = 60
 STATIC_TOKENS: Final = (100, 4096)
 # Texts are tokenised in pieces of about this many characters, which bounds memory for a file without line ends.
 _PIECE_CHARACTERS: Final = 100_000
+# A longer token, such as a line of hexadecimal digits that the tokenizer takes for one unknown word, counts as several:
+# no number of tokens would bound a chunk otherwise. No word of a vocabulary is as long.
+_TOKEN_CHARACTERS: Final = 32
+# Between the header and the rows of a Markdown table.
+_RULE: Final = re.compile(r"[\s|:-]+")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -28,6 +37,7 @@ class AutoStrategy:
     """Our own: cut at headings, then paragraphs, then sentences; no overlap."""
 
     max_tokens: int = AUTO_MAX_TOKENS
+    min_tokens: int = AUTO_MIN_TOKENS
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -91,34 +101,96 @@ def _check_keys(values: Mapping[str, Any], known: set[str]) -> None:
         raise InvalidRequest(f"chunking_strategy has the unknown key {unknown[0]!r}.", param="chunking_strategy")
 
 
-def chunk(document: ParsedDocument, strategy: Strategy, tokenize: Tokenize) -> list[ChunkSpan]:
-    """Return the chunks of `document` in order; every character of an element that belongs to a token is in one."""
+def chunk(document: ParsedDocument, strategy: Strategy, tokenize: Tokenize) -> Iterator[ChunkSpan]:
+    """Yield the chunks of `document` in order; every character of an element that belongs to a token is in one."""
+    tokens = _Tokens(document.text, tokenize)
     if isinstance(strategy, StaticStrategy):
-        return list(_static_chunks(document, strategy, tokenize))
-    return list(_auto_chunks(document, strategy.max_tokens, tokenize))
+        return _static_chunks(document.elements, tokens, strategy)
+    return _auto_chunks(document.elements, tokens, strategy)
+
+
+def context_of(title: str, span: ChunkSpan, tokenize: Tokenize, *, max_tokens: int) -> str:
+    """Return what is embedded in front of a chunk: title › headings, and a table's header row in the next line.
+
+    It keeps its last `max_tokens` tokens.
+    """
+    path = " › ".join(dict.fromkeys((title, *span.headings)))
+    context = f"{path}\n{span.table_header}" if span.table_header else path
+    tokens = tokenize(context)
+    return context[tokens[-max_tokens][0] :] if len(tokens) > max_tokens else context
+
+
+# --- tokens -----------------------------------------------------------------------------------------------------------
+
+
+class _Tokens:
+    """The tokens of a text as spans of it, read piece by piece, front to back."""
+
+    def __init__(self, text: str, tokenize: Tokenize) -> None:
+        self.text = text
+        self.tokenize = tokenize
+        self._read_to = 0
+        self._ahead: deque[tuple[int, int]] = deque()
+
+    def ahead(self, end: int, *, limit: int) -> int:
+        """Return how many of the next tokens start before `end`, counted up to `limit`."""
+        while len(self._ahead) < limit and self._read_to < end:
+            self._read_piece()
+        return sum(1 for _ in takewhile(lambda span: span[0] < end, islice(self._ahead, limit)))
+
+    def span(self, count: int) -> tuple[int, int]:
+        """Return where the next `count` tokens lie; they have to be `ahead`."""
+        return self._ahead[0][0], self._ahead[count - 1][1]
+
+    def drop(self, count: int) -> None:
+        """Go past the next `count` tokens, or past those that were read if they are fewer."""
+        for _ in range(min(count, len(self._ahead))):
+            self._ahead.popleft()
+
+    def _read_piece(self) -> None:
+        start = self._read_to
+        self._read_to = _piece_end(self.text, start)
+        for token_start, token_end in self.tokenize(self.text[start : self._read_to]):
+            # Some tokenizers count the blank before a word as its part.
+            first, last = trim(self.text, start + token_start, start + token_end)
+            while first < last:
+                self._ahead.append((first, min(last, first + _TOKEN_CHARACTERS)))
+                first += _TOKEN_CHARACTERS
+
+
+def _piece_end(text: str, start: int) -> int:
+    """Return where the piece that begins at `start` ends: at a blank, unless there is none."""
+    stop = start + _PIECE_CHARACTERS
+    if stop >= len(text):
+        return len(text)
+    blank = max(text.rfind(" ", start, stop), text.rfind("\n", start, stop))
+    return blank if blank > start else stop
 
 
 # --- static -----------------------------------------------------------------------------------------------------------
 
 
-def _static_chunks(document: ParsedDocument, strategy: StaticStrategy, tokenize: Tokenize) -> Iterator[ChunkSpan]:
-    spans = list(_token_spans(document.text, 0, len(document.text), tokenize))
-    starts = [element.start for element in document.elements]
-    step = strategy.max_tokens - strategy.overlap_tokens
-    for first in range(0, max(1, len(spans) - strategy.overlap_tokens), step):
-        window = spans[first : first + strategy.max_tokens]
-        if not window:
-            return
-        at = document.elements[max(0, bisect_left(starts, window[0][0] + 1) - 1)]
+def _static_chunks(elements: Sequence[Element], tokens: _Tokens, strategy: StaticStrategy) -> Iterator[ChunkSpan]:
+    size, overlap, length = strategy.max_tokens, strategy.overlap_tokens, len(tokens.text)
+    at = 0
+    count = tokens.ahead(length, limit=size)
+    while count:
+        start, end = tokens.span(count)
+        while at + 1 < len(elements) and elements[at + 1].start <= start:
+            at += 1
         yield ChunkSpan(
-            start=window[0][0],
-            end=window[-1][1],
-            tokens=len(window),
-            headings=at.headings,
+            start=start,
+            end=end,
+            tokens=count,
+            headings=elements[at].headings,
             table_header="",
-            page=at.page,
-            box=at.box,
+            page=elements[at].page,
+            box=elements[at].box,
         )
+        tokens.drop(size - overlap)
+        following = tokens.ahead(length, limit=size)
+        # The last window holds something that the one before does not.
+        count = following if following > overlap else 0
 
 
 # --- auto -------------------------------------------------------------------------------------------------------------
@@ -135,12 +207,13 @@ class _Piece:
     table_header: str = ""
 
 
-def _auto_chunks(document: ParsedDocument, max_tokens: int, tokenize: Tokenize) -> Iterator[ChunkSpan]:
+def _auto_chunks(elements: Sequence[Element], tokens: _Tokens, strategy: AutoStrategy) -> Iterator[ChunkSpan]:
+    max_tokens = strategy.max_tokens
     open_pieces: list[_Piece] = []
     open_tokens = 0
-    for element in document.elements:
-        for piece in _pieces(document.text, element, max_tokens, tokenize):
-            starts_section = element.category is Category.HEADING and open_tokens >= AUTO_MIN_TOKENS
+    for element in elements:
+        for piece in _pieces(element, tokens, max_tokens):
+            starts_section = element.category is Category.HEADING and open_tokens >= strategy.min_tokens
             if open_pieces and (starts_section or open_tokens + piece.tokens > max_tokens):
                 yield from _close(_without_trailing_headings(open_pieces))
                 open_pieces = open_pieces[len(_without_trailing_headings(open_pieces)) :]
@@ -182,63 +255,56 @@ def _union(boxes: Sequence[Box]) -> Box | None:
     return min(b[0] for b in boxes), min(b[1] for b in boxes), max(b[2] for b in boxes), max(b[3] for b in boxes)
 
 
-def _pieces(text: str, element: Element, max_tokens: int, tokenize: Tokenize) -> Iterator[_Piece]:
-    spans = list(_token_spans(text, element.start, element.end, tokenize))
-    if not spans:
+def _pieces(element: Element, tokens: _Tokens, max_tokens: int) -> Iterator[_Piece]:
+    count = tokens.ahead(element.end, limit=max_tokens + 1)
+    if count <= max_tokens:
+        tokens.drop(count)
+        if count:
+            yield _Piece(start=element.start, end=element.end, tokens=count, element=element)
         return
-    if len(spans) <= max_tokens:
-        yield _Piece(start=element.start, end=element.end, tokens=len(spans), element=element)
-        return
-    whole = text[element.start : element.end]
     is_table = element.category is Category.TABLE
-    parts = _rows(whole) if is_table or element.category is Category.CODE else split_sentences(whole)
-    header = _header_row(whole) if is_table else ""
-    budget = max(max_tokens // 2, max_tokens - len(tokenize(header)))
-    for start, end, tokens in _pack([(element.start + s, element.start + e) for s, e in parts], spans, budget):
+    cut = _rows if is_table or element.category is Category.CODE else iterate_sentences
+    header = _header_row(tokens.text, element) if is_table else ""
+    budget = max(max_tokens // 2, max_tokens - len(tokens.tokenize(header)))
+    for start, end, size in _pack(cut(tokens.text, element.start, element.end), tokens, budget):
         repeats = "" if start == element.start else header
-        yield _Piece(start=start, end=end, tokens=tokens, element=element, table_header=repeats)
+        yield _Piece(start=start, end=end, tokens=size, element=element, table_header=repeats)
 
 
-def _pack(
-    parts: Sequence[tuple[int, int]], spans: Sequence[tuple[int, int]], max_tokens: int
-) -> Iterator[tuple[int, int, int]]:
+def _pack(parts: Iterable[tuple[int, int]], tokens: _Tokens, max_tokens: int) -> Iterator[tuple[int, int, int]]:
     """Join neighbouring parts while they fit; cut one that alone is too long at token boundaries."""
-    starts = [span[0] for span in spans]
     open_start, open_end, open_tokens = 0, 0, 0
-    for start, end in parts:
-        first, last = bisect_left(starts, start), bisect_left(starts, end)
-        if open_tokens and open_tokens + last - first > max_tokens:
+    for _, part_end in parts:
+        count = tokens.ahead(part_end, limit=max_tokens + 1)
+        if open_tokens and open_tokens + count > max_tokens:
             yield open_start, open_end, open_tokens
             open_tokens = 0
-        while last - first > max_tokens:
-            yield spans[first][0], spans[first + max_tokens - 1][1], max_tokens
-            first += max_tokens
-        if not open_tokens:
-            open_start = spans[first][0]
-        open_end, open_tokens = end, open_tokens + last - first
+        while count > max_tokens:
+            yield *tokens.span(max_tokens), max_tokens
+            tokens.drop(max_tokens)
+            count = tokens.ahead(part_end, limit=max_tokens + 1)
+        if count and not open_tokens:
+            open_start = tokens.span(count)[0]
+        tokens.drop(count)
+        open_end, open_tokens = part_end, open_tokens + count
     if open_tokens:
         yield open_start, open_end, open_tokens
 
 
-def _rows(text: str) -> list[tuple[int, int]]:
-    return [match.span() for match in re.finditer(r"[^\n]*\S[^\n]*", text)]
-
-
-def _header_row(table: str) -> str:
-    """Return the first row of a Markdown table when a rule (`| --- |`) follows it, else ""."""
-    lines = table.split("\n", 2)
-    has_rule = len(lines) > 2 and re.fullmatch(r"[\s|:-]+", lines[1]) is not None
-    return lines[0] if has_rule else ""
-
-
-def _token_spans(text: str, start: int, end: int, tokenize: Tokenize) -> Iterator[tuple[int, int]]:
-    """Yield the tokens of text[start:end] as spans of `text`, piece by piece, cut at blanks."""
+def _rows(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
+    """Yield the lines of text[start:end] that are not blank, as ranges of `text` without the blanks around them."""
     while start < end:
-        stop = min(start + _PIECE_CHARACTERS, end)
-        if stop < end:
-            blank = max(text.rfind(" ", start, stop), text.rfind("\n", start, stop))
-            stop = blank if blank > start else stop
-        for token_start, token_end in tokenize(text[start:stop]):
-            if token_end > token_start:
-                yield start + token_start, start + token_end
-        start = stop
+        line_end = text.find("\n", start, end)
+        line_end = end if line_end < 0 else line_end
+        row = trim(text, start, line_end)
+        if row[0] < row[1]:
+            yield row
+        start = line_end + 1
+
+
+def _header_row(text: str, table: Element) -> str:
+    """Return the first row of a Markdown table when a rule (`| --- |`) follows it, else ""."""
+    rows = _rows(text, table.start, table.end)
+    header, rule = next(rows, None), next(rows, None)
+    has_rule = rule is not None and next(rows, None) is not None and _RULE.fullmatch(text, *rule) is not None
+    return text[slice(*header)] if header and has_rule else ""

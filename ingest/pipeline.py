@@ -2,8 +2,9 @@
 
 import hashlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import PurePath
 from typing import Final
 
@@ -17,9 +18,10 @@ from catalog.documents import ChunkRecord, DocumentRecord
 from catalog.errors import InvalidFile, LeaseLost
 from catalog.jobs import Job
 from catalog.models import File
-from ingest.chunking import ChunkSpan, chunk, parse_strategy
+from ingest.chunking import ChunkSpan, chunk, context_of, parse_strategy
 from ingest.documents import ParsedDocument
 from ingest.sandbox import ParseCancelled, ParseLimits, parse_in_child
+from ingest.spool import ChunkSpool
 from retrieval.embedders.base import Embedder
 from retrieval.windows import split_windows
 
@@ -39,6 +41,44 @@ _MAX_CONTEXT_SHARE: Final = 3
 Progress = Callable[[float], None]
 
 
+@dataclass(kw_only=True, eq=False)
+class Draft:
+    """A parsed document whose chunks are being embedded."""
+
+    job: Job
+    progress: Progress
+    filename: str
+    content_key: str
+    parsed: ParsedDocument
+    chunks: ChunkSpool
+    # Why it will not be finished.
+    error: Exception | None = None
+
+    @property
+    def title(self) -> str:
+        """What stands in front of every chunk when it is embedded."""
+        return self.parsed.title or PurePath(self.filename).stem
+
+    def record(self) -> DocumentRecord:
+        """Return the finished document. Raises what kept it from being finished, and InvalidFile without a chunk."""
+        if self.error is not None:
+            raise self.error
+        if not self.chunks:
+            raise InvalidFile(f"{self.filename!r} holds no text that could be searched.")
+        return DocumentRecord(
+            title=self.parsed.title,
+            media_type=self.parsed.media_type,
+            text=self.parsed.text,
+            pages=self.parsed.pages,
+            pages_read=self.parsed.pages_read,
+            page_spans=page_spans(self.parsed),
+            warnings=self.parsed.warnings,
+            content_key=self.content_key,
+            chunk_count=len(self.chunks),
+            chunks=self.chunks,
+        )
+
+
 @dataclass(frozen=True, kw_only=True)
 class Pipeline:
     """Parses, chunks and embeds. It reads the catalog and writes nothing: publishing is the worker's."""
@@ -49,36 +89,93 @@ class Pipeline:
     window_tokens: int = WINDOW_TOKENS
     limits: ParseLimits = field(default_factory=ParseLimits)
 
+    def content_key(self, job: Job) -> str:
+        """Return the digest of everything that decides the chunks: bytes, type hint, strategy, model, our version.
+
+        Raises LeaseLost for a file that was deleted, IndexIncompatible for a store of another model.
+        """
+        return self._content_key(self._file(job), job)
+
+    def parse(self, job: Job, progress: Progress) -> Draft:
+        """Return the job's document without chunks. Raises DocumentRejected, LeaseLost, IndexIncompatible."""
+        file = self._file(job)
+        progress(0.0)
+        parsed = self._parse(file, progress)
+        progress(_PARSED_SHARE)
+        return Draft(
+            job=job,
+            progress=progress,
+            filename=file.filename,
+            content_key=self._content_key(file, job),
+            parsed=parsed,
+            chunks=ChunkSpool(self.blobs.staging),
+        )
+
+    def embed(self, drafts: Sequence[Draft]) -> Iterator[Draft]:
+        """Cut and embed; yield each draft as soon as it is finished, or has failed, in order.
+
+        The embedder is fed from all of them together, so that many small files are as fast as one large.
+        """
+        steps = self._steps(drafts)
+        while batch := list(islice(steps, _EMBED_CHUNKS)):
+            self._embed_chunks([(draft, span) for draft, span in batch if span])
+            for draft, end in {draft: span.end for draft, span in batch if span}.items():
+                _report(draft, end / len(draft.parsed.text))
+            yield from (draft for draft, span in batch if span is None)
+
     def build(self, job: Job, progress: Progress) -> DocumentRecord:
-        """Return the document of a job. Raises DocumentRejected for a file that cannot become one, LeaseLost."""
+        """Return the document of one job, ready to be published. Raises what `parse` and `Draft.record` raise."""
+        (draft,) = self.embed([self.parse(job, progress)])
+        return draft.record()
+
+    def _steps(self, drafts: Sequence[Draft]) -> Iterator[tuple[Draft, ChunkSpan | None]]:
+        """Yield every chunk of every draft, and None at a draft's end."""
+        for draft in drafts:
+            try:
+                strategy = parse_strategy(draft.job.chunking_strategy)
+                for span in chunk(draft.parsed, strategy, self.embedder.token_spans):
+                    if draft.error is not None:
+                        break
+                    yield draft, span
+            except Exception as fault:  # noqa: BLE001 - It is this draft's; `record` raises it.
+                draft.error = fault
+            yield draft, None
+
+    def _embed_chunks(self, chunks: Sequence[tuple[Draft, ChunkSpan]]) -> None:
+        """Add a record for each chunk to its draft."""
+        texts = [draft.parsed.text[span.start : span.end] for draft, span in chunks]
+        budget = self._window // _MAX_CONTEXT_SHARE
+        contexts = [
+            context_of(draft.title, span, self.embedder.token_spans, max_tokens=budget) for draft, span in chunks
+        ]
+        vectors = self._vectors(contexts, texts)
+        records: dict[Draft, list[ChunkRecord]] = {}
+        for (draft, span), text, context in zip(chunks, texts, contexts, strict=True):
+            key = self._embedding_key(context, text)
+            record = ChunkRecord(
+                start=span.start,
+                end=span.end,
+                text=text,
+                context=context,
+                page=span.page,
+                box=span.box,
+                tokens=span.tokens,
+                vectors=vectors[key],
+                embedding_key=key,
+            )
+            records.setdefault(draft, []).append(record)
+        for draft, group in records.items():
+            draft.chunks.extend(group)
+
+    def _file(self, job: Job) -> File:
         with self.database.read() as session:
             file = session.get(File, job.file_id)
             if file is None:
                 raise LeaseLost(f"File {job.file_id!r} was deleted.")
             stores.check_usable(session, [job.vector_store_id], self.embedder.identity.key)
-            key = self.content_key(file, job)
-            if copy := documents.find_copy(session, key):
-                return copy
-        progress(0.0)
-        parsed = self._parse(file, progress)
-        progress(_PARSED_SHARE)
-        spans = chunk(parsed, parse_strategy(job.chunking_strategy), self.embedder.token_spans)
-        if not spans:
-            raise InvalidFile(f"{file.filename!r} holds no text that could be searched.")
-        return DocumentRecord(
-            title=parsed.title,
-            media_type=parsed.media_type,
-            text=parsed.text,
-            pages=parsed.pages,
-            pages_read=parsed.pages_read,
-            page_spans=page_spans(parsed),
-            warnings=parsed.warnings,
-            content_key=key,
-            chunks=self._embed(parsed, spans, file.filename, progress),
-        )
+            return file
 
-    def content_key(self, file: File, job: Job) -> str:
-        """Return the digest of everything that decides the chunks: bytes, type hint, strategy, model, our version."""
+    def _content_key(self, file: File, job: Job) -> str:
         parts = [
             PIPELINE_VERSION,
             file.sha256,
@@ -102,42 +199,6 @@ class Pipeline:
                 return parse_in_child(path, filename=file.filename, limits=self.limits, cancelled=is_cancelled)
             except ParseCancelled as cancelled:
                 raise LeaseLost(f"Work on {file.id!r} is wanted no more.") from cancelled
-
-    def _embed(
-        self, parsed: ParsedDocument, spans: Sequence[ChunkSpan], filename: str, progress: Progress
-    ) -> list[ChunkRecord]:
-        title = parsed.title or PurePath(filename).stem
-        records: list[ChunkRecord] = []
-        for first in range(0, len(spans), _EMBED_CHUNKS):
-            batch = spans[first : first + _EMBED_CHUNKS]
-            texts = [parsed.text[span.start : span.end] for span in batch]
-            contexts = [self._context(title, span) for span in batch]
-            vectors = self._vectors(contexts, texts)
-            records += [
-                ChunkRecord(
-                    start=span.start,
-                    end=span.end,
-                    text=text,
-                    context=context,
-                    page=span.page,
-                    box=span.box,
-                    tokens=span.tokens,
-                    vectors=vectors[key],
-                    embedding_key=key,
-                )
-                for span, text, context in zip(batch, texts, contexts, strict=True)
-                for key in [self._embedding_key(context, text)]
-            ]
-            progress(_PARSED_SHARE + (1 - _PARSED_SHARE) * len(records) / len(spans) * 0.99)
-        return records
-
-    def _context(self, title: str, span: ChunkSpan) -> str:
-        """Return title › headings (and a table's header row), shortened from the left to its share of the embedder."""
-        path = " › ".join(dict.fromkeys((title, *span.headings)))
-        context = f"{path}\n{span.table_header}" if span.table_header else path
-        tokens = self.embedder.token_spans(context)
-        budget = self._window // _MAX_CONTEXT_SHARE
-        return context[tokens[-budget][0] :] if len(tokens) > budget else context
 
     def _vectors(self, contexts: Sequence[str], texts: Sequence[str]) -> dict[str, NDArray[np.float16]]:
         """Return float16 vectors, shape (windows, dimension), by embedding key; texts embedded before are looked up."""
@@ -169,6 +230,14 @@ def window_texts(embedder: Embedder, context: str, text: str, *, window_tokens: 
     room = window_tokens - len(embedder.token_spans(context))
     ranges = split_windows(text, embedder.token_spans(text), max_tokens=room)
     return [f"{context}\n{text[start:end]}" for start, end in ranges]
+
+
+def _report(draft: Draft, share: float) -> None:
+    """Tell how much of a draft is embedded; a draft that is wanted no more ends here."""
+    try:
+        draft.progress(_PARSED_SHARE + (1 - _PARSED_SHARE) * share * 0.99)
+    except LeaseLost as lost:
+        draft.error = lost
 
 
 def page_spans(parsed: ParsedDocument) -> list[tuple[int, int, int]]:

@@ -5,26 +5,32 @@ import os
 import secrets
 import socket
 import threading
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
 from filelock import FileLock, Timeout
+from sqlalchemy.orm import Session
 
 from catalog import documents, expiry, files, jobs
 from catalog.blobs import BlobStore
 from catalog.database import Database
+from catalog.doorbell import Doorbell
 from catalog.errors import FootnoteError, LeaseLost, ServiceUnavailable
-from catalog.jobs import Job
+from catalog.jobs import ANY, Job, Lane
 from catalog.models import JobStatus
-from ingest.pipeline import Pipeline
+from ingest.pipeline import Draft, Pipeline, Progress
 
 log = logging.getLogger(__name__)
 
-# How often an idle worker looks for work. One indexed query: 0.2 ms.
-POLL_INTERVAL_S: Final = 0.25
+_MIB: Final = 1024**2
+# What a worker does at the same time. The first lane takes files of any size in the order of their arrival, so none
+# waits for ever; the others take small ones, which so never wait for a large one.
+LANES: Final = (Lane(by_age=True), Lane(max_bytes=16 * _MIB), Lane(max_bytes=_MIB))
+# Small files that are claimed together, to be embedded together: at most so many, and so many bytes in all.
+_BATCH_FILES: Final = 32
+_BATCH_BYTES: Final = 256 * 1024
 # How often an idle worker looks for what has expired, and for blobs that no file needs.
 _SWEEP_INTERVAL_S: Final = 600.0
 # Rest after the database or blob store did not answer.
@@ -38,9 +44,9 @@ class UnexpectedError(FootnoteError):
 
 
 class Worker:
-    """Processes jobs one after the other until it is told to stop.
+    """Processes jobs in several lanes until it is told to stop.
 
-    Any number of workers may run. Whatever kills one, its job is claimed again by another, and it can
+    Any number of workers may run. Whatever kills one, its jobs are claimed again by another, and it can
     publish nothing after that: every write is guarded by the fence of the claim.
     """
 
@@ -54,70 +60,134 @@ class Worker:
         self._lease_s = lease_s
 
     def run(self, stop: threading.Event) -> None:
-        """Work until `stop` is set; a job that is under way then goes back to the queue at once."""
-        next_sweep = 0.0
+        """Work until `stop` is set; jobs that are under way then go back to the queue at once."""
+        bell = Doorbell(self._database)
+        lanes = [
+            threading.Thread(target=self._serve, args=(lane, bell, stop), name=f"lane-{number}")
+            for number, lane in enumerate(LANES)
+        ]
+        for thread in lanes:
+            thread.start()
         while not stop.is_set():
-            try:
-                if self.run_one(stop):
-                    continue
-                if time.monotonic() >= next_sweep:
-                    expiry.remove_expired(self._database, self._blobs)
-                    files.sweep(self._database, self._blobs)
-                    next_sweep = time.monotonic() + _SWEEP_INTERVAL_S
-                stop.wait(POLL_INTERVAL_S)
-            except ServiceUnavailable as error:
-                log.warning("%s Trying again in %.0f s.", error.message, _OUTAGE_PAUSE_S)
+            with _outages_logged():
+                expiry.remove_expired(self._database, self._blobs)
+                files.sweep(self._database, self._blobs)
+            stop.wait(_SWEEP_INTERVAL_S)
+        bell.close()
+        for thread in lanes:
+            thread.join()
+
+    def _serve(self, lane: Lane, bell: Doorbell, stop: threading.Event) -> None:
+        while not stop.is_set():
+            rings = bell.rings
+            with _outages_logged() as outage:
+                if not self.run_one(stop, lane):
+                    bell.wait(rings)
+            if outage:
                 stop.wait(_OUTAGE_PAUSE_S)
 
-    def run_one(self, stop: threading.Event) -> bool:
-        """Claim and process one job; return False when there was none."""
-        with self._database.write() as session:
-            job = jobs.claim(session, self._name, lease_s=self._lease_s)
-        if job is None:
+    def run_one(self, stop: threading.Event, lane: Lane = ANY) -> bool:
+        """Claim what comes next, one large file or several small ones, and process it; False when nothing waits."""
+        claimed = self._claim(lane)
+        if not claimed:
             return False
+        with _Hold(self._database, claimed, self._lease_s, stop) as hold:
+            drafts = []
+            for job in claimed:
+                with self._settled(job):
+                    if (draft := self._start(job, hold.progress_of(job))) is not None:
+                        drafts.append(draft)
+            self._finish(drafts)
+        return True
+
+    def _claim(self, lane: Lane) -> list[Job]:
+        with self._database.read() as session:
+            if not jobs.is_waiting(session, lane):
+                return []
+        claimed: list[Job] = []
+        room = _BATCH_BYTES
+        with self._database.write() as session:
+            while job := jobs.claim(session, self._name, lane=lane, lease_s=self._lease_s):
+                claimed.append(job)
+                room -= job.bytes
+                if room <= 0 or len(claimed) == _BATCH_FILES:
+                    break
+                lane = Lane(max_bytes=room, by_age=lane.by_age)
+        return claimed
+
+    def _start(self, job: Job, progress: Progress) -> Draft | None:
+        """Parse; None when an equal document was there to copy."""
+        if job.claims > jobs.MAX_CLAIMS:
+            raise FootnoteError(f"Work on this file was cut short {jobs.MAX_CLAIMS} times; it is given up.")
+        if documents.publish_copy(self._database, job, self._pipeline.content_key(job)) is not None:
+            log.info("Published %s in %s, a copy.", job.file_id, job.vector_store_id)
+            return None
+        return self._pipeline.parse(job, progress)
+
+    def _finish(self, drafts: Sequence[Draft]) -> None:
+        """Embed and publish. A fault of the embedder is every unfinished draft's."""
+        left = list(drafts)
         try:
-            with _Hold(self._database, job, self._lease_s, stop) as hold:
-                self._process(job, hold.progress)
+            for draft in self._pipeline.embed(drafts):
+                left.remove(draft)
+                with self._settled(draft.job):
+                    documents.publish(self._database, draft.job, draft.record())
+                    log.info("Published %s in %s.", draft.job.file_id, draft.job.vector_store_id)
+        except ServiceUnavailable:
+            raise
+        except Exception as fault:
+            for draft in left:
+                with self._settled(draft.job):
+                    raise fault
+        finally:
+            for draft in drafts:
+                draft.chunks.close()
+
+    @contextmanager
+    def _settled(self, job: Job) -> Iterator[None]:
+        """End the job with the error that the block raises; hand it back when it is lost or the worker stops."""
+        error: FootnoteError
+        try:
+            yield
+            return
         except LeaseLost as lost:
             log.info("%s", lost.message)
             with self._database.write() as session:
-                jobs.release(session, self._name)
-        return True
-
-    def _process(self, job: Job, progress: Callable[[float], None]) -> None:
-        error: FootnoteError
-        try:
-            if job.claims > jobs.MAX_CLAIMS:
-                raise FootnoteError(f"Work on this file was cut short {jobs.MAX_CLAIMS} times; it is given up.")
-            documents.publish(self._database, job, self._pipeline.build(job, progress))
-            log.info("Published %s in %s.", job.file_id, job.vector_store_id)
+                jobs.give_back(session, job)
             return
-        except LeaseLost:
-            raise
         except FootnoteError as stated:
             error = stated
         except Exception as fault:
             log.exception("Unexpected error while processing %s", job.file_id)
             error = UnexpectedError(f"{type(fault).__name__}: {fault}")
-        with self._database.write() as session:
+        with suppress(LeaseLost), self._database.write() as session:
             status = jobs.fail(session, job, error)
-        log.warning(
-            "%s: %s (%s)", job.file_id, error.message, "given up" if status == JobStatus.FAILED else "to be retried"
-        )
+            ending = "given up" if status == JobStatus.FAILED else "to be retried"
+            log.warning("%s: %s (%s)", job.file_id, error.message, ending)
+
+
+@contextmanager
+def _outages_logged() -> Iterator[list[ServiceUnavailable]]:
+    """Yield a list that then holds the outage which ended the block, if one did."""
+    outages: list[ServiceUnavailable] = []
+    try:
+        yield outages
+    except ServiceUnavailable as error:
+        log.warning("%s Trying again.", error.message)
+        outages.append(error)
 
 
 class _Hold:
-    """Keeps a job's lease alive from a thread of its own, and tells the pipeline when it is lost."""
+    """Keeps the leases of jobs alive from a thread of its own, and tells the pipeline when one is lost."""
 
-    def __init__(self, database: Database, job: Job, lease_s: float, stop: threading.Event) -> None:
+    def __init__(self, database: Database, held: Sequence[Job], lease_s: float, stop: threading.Event) -> None:
         self._database = database
-        self._job = job
+        self._shares = dict.fromkeys((job.id for job in held), 0.0)
+        self._held = {job.id: job for job in held}
         self._lease_s = lease_s
         self._stop = stop
-        self._share = 0.0
-        self._lost = threading.Event()
         self._done = threading.Event()
-        self._thread = threading.Thread(target=self._beat, name=f"lease-{job.id}", daemon=True)
+        self._thread = threading.Thread(target=self._beat, name=f"lease-{held[0].id}", daemon=True)
 
     def __enter__(self) -> "_Hold":
         self._thread.start()
@@ -127,25 +197,36 @@ class _Hold:
         self._done.set()
         self._thread.join()
 
-    def progress(self, share: float) -> None:
-        """Note the share of the work that is done. Raises LeaseLost when it should end."""
-        self._share = max(self._share, share)
-        if self._lost.is_set():
-            raise LeaseLost(f"Job {self._job.id} was cancelled, deleted or taken over.")
-        if self._stop.is_set():
-            raise LeaseLost(f"Job {self._job.id} goes back to the queue: the worker was asked to stop.")
+    def progress_of(self, job: Job) -> Callable[[float], None]:
+        """Return what notes the share of the job's work that is done, and raises LeaseLost when it should end."""
+
+        def progress(share: float) -> None:
+            self._shares[job.id] = max(self._shares[job.id], share)
+            if job.id not in self._held:
+                raise LeaseLost(f"Job {job.id} was cancelled, deleted or taken over.")
+            if self._stop.is_set():
+                raise LeaseLost(f"Job {job.id} goes back to the queue: the worker was asked to stop.")
+
+        return progress
 
     def _beat(self) -> None:
         # A third of the lease: two beats may fail before it ends. At least once a second, for the progress bar.
         while not self._done.wait(min(1.0, self._lease_s / 3)):
             try:
                 with self._database.write() as session:
-                    jobs.heartbeat(session, self._job, progress=self._share, lease_s=self._lease_s)
-            except LeaseLost:
-                self._lost.set()
-                return
+                    lost = {job.id for job in self._held.values() if not self._is_extended(session, job)}
             except FootnoteError as error:
-                log.warning("No heartbeat for job %s: %s", self._job.id, error.message)
+                log.warning("No heartbeat for jobs %s: %s", sorted(self._held), error.message)
+                continue
+            # Ended ones are among them; nobody asks for those any more.
+            self._held = {number: job for number, job in self._held.items() if number not in lost}
+
+    def _is_extended(self, session: Session, job: Job) -> bool:
+        try:
+            jobs.heartbeat(session, job, progress=self._shares[job.id], lease_s=self._lease_s)
+        except LeaseLost:
+            return False
+        return True
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from itertools import chain
 from typing import Final
 
 # Words whose full stop does not end a sentence, in the languages that our users write most.
@@ -11,8 +12,15 @@ _ABBREVIATED: Final = (
 )
 _ABBREVIATIONS: Final = frozenset(_ABBREVIATED.split())
 # Latin full stops need a blank behind them; full-width ones do not. A blank line ends a sentence anyway.
-_END: Final = re.compile(r"[.!?…]+[\"'”’»)\]]*(?=\s)|[。！？｡]+[」』”’）]*|\n(?=\s*\n)|\n(?=\s*(?:[-*•|]|\d+[.)])\s)")
+# Linear in the length of the text, runs of stops and of blank lines included: it also reads what nobody has checked.
+_END: Final = re.compile(
+    r"(?<![.!?…])[.!?…]++[\"'”’»)\]]*+(?=\s)|[。！？｡]+[」』”’）]*|\n(?=[^\S\n]*+\n)|\n(?=\s*+(?:[-*•|]|\d++[.)])\s)"
+)
 _LAST_WORD: Final = re.compile(r"([^\s(]+)\.$")
+
+
+# A number with a full stop is a step when nothing stands before it in its line, for as far back as this.
+_INDENTATION: Final = 32
 
 
 def split_sentences(text: str) -> list[tuple[int, int]]:
@@ -20,32 +28,42 @@ def split_sentences(text: str) -> list[tuple[int, int]]:
 
     Together they hold every character that is no blank.
     """
-    return list(_trimmed(text))
+    return list(iterate_sentences(text, 0, len(text)))
 
 
-def _trimmed(text: str) -> Iterator[tuple[int, int]]:
-    start = 0
-    for end in [*_ends(text), len(text)]:
-        sentence = text[start:end]
-        if stripped := sentence.strip():
-            first = start + len(sentence) - len(sentence.lstrip())
-            yield first, first + len(stripped)
-        start = end
+def iterate_sentences(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
+    """Yield the sentences of text[start:end] as ranges of `text`, one at a time, without a copy of the text."""
+    first = start
+    for last in chain(_ends(text, start, end), [end]):
+        sentence = trim(text, first, last)
+        if sentence[0] < sentence[1]:
+            yield sentence
+        first = last
 
 
-def _ends(text: str) -> Iterator[int]:
-    for match in _END.finditer(text):
-        if match.group().startswith(".") and _is_abbreviation(text, match):
+def trim(text: str, start: int, end: int) -> tuple[int, int]:
+    """Return the range without the blanks at its ends; an empty one where there is nothing else."""
+    while start < end and text[start].isspace():
+        start += 1
+    while start < end and text[end - 1].isspace():
+        end -= 1
+    return start, end
+
+
+def _ends(text: str, start: int, end: int) -> Iterator[int]:
+    for match in _END.finditer(text, start, end):
+        if text[match.start()] == "." and _is_abbreviation(text, start, end, match):
             continue
         yield match.end()
 
 
-def _is_abbreviation(text: str, match: re.Match[str]) -> bool:
-    word = _LAST_WORD.search(text, max(0, match.start() - 24), match.start() + 1)
+def _is_abbreviation(text: str, start: int, end: int, match: re.Match[str]) -> bool:
+    word = _LAST_WORD.search(text, max(start, match.start() - 24), match.start() + 1)
     if word is None:
         return False
     stem = word.group(1).lower()
-    following = text[match.end() : match.end() + 8].lstrip()
+    following = text[match.end() : min(match.end() + 8, end)].lstrip()
     # `3. Open the valve` numbers a step; a capital letter with a stop is an initial.
-    numbers_step = stem.isdigit() and text[: word.start()].rsplit("\n", 1)[-1].strip() == ""
+    before = text[max(start, word.start() - _INDENTATION) : word.start()]
+    numbers_step = stem.isdigit() and before.rsplit("\n", 1)[-1].strip() == ""
     return stem in _ABBREVIATIONS or (len(stem) == 1 and stem.isalpha()) or numbers_step or following[:1].islower()

@@ -94,6 +94,7 @@ def a_document_record(*texts: str, **overrides: Any) -> DocumentRecord:
         "page_spans": [],
         "warnings": [],
         "content_key": f"content {next(_numbers)}",
+        "chunk_count": len(chunks),
         "chunks": chunks,
     }
     return DocumentRecord(**fields | overrides)

@@ -26,7 +26,7 @@ def file_object(file: File) -> dict[str, Any]:
 
 
 def vector_store_object(
-    store: VectorStore, counts: dict[str, int], usage_bytes: int, left_s: float | None
+    store: VectorStore, counts: dict[str, int], usage_bytes: int, left_s: float | None = None
 ) -> dict[str, Any]:
     days = store.expires_after_days
     return {
@@ -71,7 +71,7 @@ def _store_status(store: VectorStore, counts: dict[str, int]) -> str:
 
 
 def vector_store_file_object(
-    entry: VectorStoreFile, filename: str, document: Document | None, left_s: float | None
+    entry: VectorStoreFile, filename: str, document: Document | None, left_s: float | None = None
 ) -> dict[str, Any]:
     failed = entry.status == JobStatus.FAILED
     return {

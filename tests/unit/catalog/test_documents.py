@@ -1,6 +1,6 @@
 """Publishing shows a document whole, replaces the old one in the same instant, and writes nothing without the lease."""
 
-import dataclasses
+from typing import Any
 
 import numpy as np
 import pytest
@@ -46,21 +46,48 @@ def test_a_published_document_is_whole(database: Database, blobs: BlobStore) -> 
         chunks=[chunk],
     )
     document_id = documents.publish(database, a_claim(database), record)
+    stored, (row,) = whole(database, document_id)
+    assert stored == {
+        "id": document_id,
+        "vector_store_file_id": entry.id,
+        "vector_store_id": store.id,
+        "file_id": file.id,
+        "title": "Title",
+        "media_type": "application/pdf",
+        "text": "one two",
+        "characters": 7,
+        "chunk_count": 1,
+        "pages": 3,
+        "pages_read": 2,
+        "page_spans": [[2, 0, 7]],
+        "warnings": ["Page 3 could not be read."],
+        "content_key": "the key",
+    }
+    assert row.pop("vectors") == chunk.vectors.tobytes()
+    assert row == {
+        "ordinal": 0,
+        "start": 0,
+        "end": 7,
+        "text": "one two",
+        "context": "Title",
+        "page": 2,
+        "box": [1.0, 2.0, 3.0, 4.0],
+        "tokens": chunk.tokens,
+        "windows": 2,
+        "embedding_key": chunk.embedding_key,
+    }
+
+
+def whole(database: Database, document_id: int) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """Return every stored field of a document but its time, and of its chunks but their numbers."""
     with database.read() as session:
-        found = documents.find_copy(session, "the key")
-        stored = documents.of_entries(session, [entry.id])[entry.id]
-    assert found is not None
-    plain = {"chunks": [], "page_spans": [(2, 0, 7)]}
-    assert dataclasses.replace(record, **plain) == dataclasses.replace(found, **plain)
-    np.testing.assert_array_equal(chunk.vectors, found.chunks[0].vectors)
-    empty = np.empty(0)
-    assert dataclasses.replace(chunk, vectors=empty) == dataclasses.replace(found.chunks[0], vectors=empty)
-    assert (document_id, store.id, file.id, 7, 1) == (
-        stored.id,
-        stored.vector_store_id,
-        stored.file_id,
-        stored.characters,
-        stored.chunk_count,
+        document = session.execute(select(*Document.__table__.columns).where(Document.id == document_id)).one()
+        chunks = session.execute(
+            select(*Chunk.__table__.columns).where(Chunk.document_id == document_id).order_by(Chunk.id)
+        ).all()
+    return (
+        {name: value for name, value in document._asdict().items() if name != "created_at"},
+        [{k: v for k, v in chunk._asdict().items() if k not in {"id", "document_id"}} for chunk in chunks],
     )
 
 
@@ -151,18 +178,44 @@ def test_entries_without_a_source_do_not_replace_each_other(database: Database, 
     assert texts_in(database) == ["one", "two"]
 
 
-def test_find_copy_knows_only_equal_content(database: Database, blobs: BlobStore) -> None:
-    """Another content key, or a removed document, gives no copy."""
-    document_id = publish_text(database, blobs, a_store(database), "one", "two", content_key="a key")
+def test_a_copy_equals_its_original_in_all_but_its_place(database: Database, blobs: BlobStore) -> None:
+    """Text, pages, warnings, chunks and vectors are the same; entry, store and file are the copy's own."""
+    original = publish_text(database, blobs, a_store(database), "one", "two", content_key="a key", title="T", pages=2)
+    store, file = a_store(database), a_file(database, blobs)
+    entry = an_entry(database, store, file)
+    copy = documents.publish_copy(database, a_claim(database), "a key")
+    assert copy is not None
+    (first, first_chunks), (second, second_chunks) = whole(database, original), whole(database, copy)
+    place = {"id": copy, "vector_store_file_id": entry.id, "vector_store_id": store.id, "file_id": file.id}
+    assert (first | place, first_chunks) == (second, second_chunks)
     with database.read() as session:
-        found = documents.find_copy(session, "a key")
-        assert documents.find_copy(session, "another key") is None
-    assert found is not None
-    assert [chunk.text for chunk in found.chunks] == ["one", "two"]
+        assert session.get_one(VectorStoreFile, entry.id).status == JobStatus.COMPLETED
+        changes = feed.changes_after(session, 0, limit=10, identity=IDENTITY)
+    assert [change.document_id for change in changes] == [original, copy]
+
+
+def test_only_equal_content_is_copied(database: Database, blobs: BlobStore) -> None:
+    """Another content key, or a removed document, gives no copy, and the job stays as it is."""
+    document_id = publish_text(database, blobs, a_store(database), "one", content_key="a key")
+    an_entry(database, a_store(database), a_file(database, blobs))
+    job = a_claim(database)
+    assert documents.publish_copy(database, job, "another key") is None
     with database.write() as session:
         assert documents.remove(database, session, Document.id == document_id) == 1
+    assert documents.publish_copy(database, job, "a key") is None
     with database.read() as session:
-        assert documents.find_copy(session, "a key") is None
+        assert session.get_one(VectorStoreFile, job.id).status == JobStatus.IN_PROGRESS
+
+
+def test_a_stale_holder_copies_nothing(database: Database, blobs: BlobStore) -> None:
+    """The fence guards a copy as it guards any publication."""
+    publish_text(database, blobs, a_store(database), "one", content_key="a key")
+    an_entry(database, a_store(database), a_file(database, blobs))
+    stale = a_claim(database, lease_s=-1)
+    a_claim(database, "another")
+    with pytest.raises(LeaseLost):
+        documents.publish_copy(database, stale, "a key")
+    assert texts_in(database) == ["one"]
 
 
 def test_known_vectors_finds_what_was_embedded_before(database: Database, blobs: BlobStore) -> None:

@@ -17,7 +17,7 @@ from catalog.errors import IndexIncompatible, InvalidFile, LeaseLost
 from catalog.jobs import Job
 from catalog.models import File, VectorStore
 from ingest.documents import DocumentBuilder
-from ingest.pipeline import WINDOW_TOKENS, Pipeline, page_spans
+from ingest.pipeline import WINDOW_TOKENS, Draft, Pipeline, page_spans
 from ingest.sandbox import warm_up
 from retrieval.embedders.base import Vectors
 from retrieval.embedders.hashing import HashingEmbedder
@@ -66,6 +66,10 @@ class Bench:
         documents.publish(self.database, job, record)
         return record
 
+    def drafts(self, *texts: str) -> list[Draft]:
+        """Return a parsed document for each text, not embedded yet."""
+        return [self.pipeline.parse(self.job(text), self.shares.append) for text in texts]
+
 
 @pytest.fixture
 def bench(database: Database, blobs: BlobStore) -> Iterator[Bench]:
@@ -79,7 +83,7 @@ def paragraphs(*names: str) -> str:
 def test_a_document_is_parsed_chunked_and_embedded(bench: Bench) -> None:
     """Chunks are spans of the stored text; what is embedded is the title in front of them."""
     _, record = bench.build(paragraphs("a", "b"), filename="notes.txt")
-    assert [record.media_type, len(record.chunks)] == ["text/plain", 2]
+    assert [record.media_type, record.chunk_count] == ["text/plain", 2]
     for chunk in record.chunks:
         assert record.text[chunk.start : chunk.end] == chunk.text
         assert chunk.context == "notes"
@@ -95,15 +99,40 @@ def test_progress_only_grows_and_ends_below_one(bench: Bench) -> None:
     assert 0.9 < steps[-1] < 1
 
 
-def test_the_same_content_is_copied(bench: Bench) -> None:
-    """Equal bytes, name, strategy and model in another store: neither parsed nor embedded again."""
-    first = bench.publish(paragraphs("a"))
-    bench.embedder.embedded.clear()
-    bench.shares.clear()
-    other = a_store(bench.database, embedding_identity=bench.embedder.identity.key)
-    second = bench.publish(paragraphs("a"), store=other)
-    assert (bench.embedder.embedded, bench.shares) == ([], [])
-    assert (first.content_key, first.text) == (second.content_key, second.text)
+def test_drafts_are_embedded_together_and_come_back_in_order(bench: Bench) -> None:
+    """One call of the embedder for many small documents, and each gets its own chunks."""
+    calls: list[int] = []
+    embed = bench.embedder.embed_documents
+
+    def counting(texts: Sequence[str]) -> Vectors:
+        calls.append(len(texts))
+        return embed(texts)
+
+    bench.embedder.embed_documents = counting  # type: ignore[method-assign]
+    drafts = bench.drafts("one mill", "two mills", "three mills")
+    assert list(bench.pipeline.embed(drafts)) == drafts
+    assert calls == [3]
+    assert [[chunk.text for chunk in draft.record().chunks] for draft in drafts] == [
+        ["one mill"],
+        ["two mills"],
+        ["three mills"],
+    ]
+
+
+def test_a_draft_that_is_given_up_does_not_stop_the_others(bench: Bench) -> None:
+    """A cancelled one ends with its lost lease, one without a word with its reason, the third is finished."""
+    cancelled, blank, good = bench.drafts(paragraphs(*"abcdefg"), "--- ***", "a mill")
+
+    def lost(share: float) -> None:
+        raise LeaseLost
+
+    cancelled.progress = lost
+    assert list(bench.pipeline.embed([cancelled, blank, good])) == [cancelled, blank, good]
+    with pytest.raises(LeaseLost):
+        cancelled.record()
+    with pytest.raises(InvalidFile, match="no text"):
+        blank.record()
+    assert good.record().chunk_count == 1
 
 
 def test_only_changed_chunks_are_embedded_again(bench: Bench) -> None:
@@ -111,14 +140,14 @@ def test_only_changed_chunks_are_embedded_again(bench: Bench) -> None:
     bench.publish(paragraphs("a", "b", "c"))
     bench.embedder.embedded.clear()
     changed = bench.publish(paragraphs("a", "x", "c"))
-    assert len(changed.chunks) == 3
+    assert changed.chunk_count == 3
     assert [text.split()[1] for text in bench.embedder.embedded] == ["x0"]
 
 
 def test_equal_chunks_of_one_document_are_embedded_once(bench: Bench) -> None:
     """Boilerplate that repeats costs one embedding."""
     record = bench.publish(paragraphs("a", "a", "a"))
-    assert (len(record.chunks), len(bench.embedder.embedded)) == (3, 1)
+    assert (record.chunk_count, len(bench.embedder.embedded)) == (3, 1)
 
 
 def test_a_chunk_longer_than_the_embedder_reads_has_a_vector_for_each_window(
@@ -148,17 +177,17 @@ def test_a_chunk_is_embedded_in_windows_of_the_trained_length(bench: Bench) -> N
 def test_headings_stand_in_front_of_what_is_embedded(bench: Bench) -> None:
     """The path of headings is context, not part of the cited text."""
     _, record = bench.build(f"# Book\n\n## Chapter\n\n{paragraphs('a', 'b')}", filename="x.md")
-    assert record.chunks[-1].context == "Book › Chapter"
-    assert record.chunks[-1].text.startswith("b0")
+    assert list(record.chunks)[-1].context == "Book › Chapter"
+    assert list(record.chunks)[-1].text.startswith("b0")
 
 
 def test_a_long_context_is_shortened_to_a_third(bench: Bench) -> None:
     """A heading of a whole page leaves room for the text."""
     heading = " ".join(f"h{n}" for n in range(190))
     _, record = bench.build(f"# {heading}\n\n{paragraphs('a')}", filename="x.md")
-    tokens = bench.embedder.token_spans(record.chunks[-1].context)
+    tokens = bench.embedder.token_spans(list(record.chunks)[-1].context)
     assert len(tokens) == 256 // 3
-    assert record.chunks[-1].context.endswith("h189")
+    assert list(record.chunks)[-1].context.endswith("h189")
 
 
 @pytest.mark.parametrize(

@@ -6,8 +6,8 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
@@ -16,14 +16,15 @@ from sqlalchemy import delete, func, select, update
 from catalog import jobs, stores
 from catalog.blobs import BlobStore
 from catalog.database import Database
-from catalog.documents import DocumentRecord
 from catalog.errors import InvalidFile, LeaseLost, ServiceUnavailable
 from catalog.jobs import Job
 from catalog.models import DEFAULT_PROJECT, Document, File, JobStatus, VectorStoreFile
 from catalog.stores import NewVectorStoreFile
-from ingest.pipeline import Progress
+from ingest.documents import DocumentBuilder
+from ingest.pipeline import Draft, Progress
+from ingest.spool import ChunkSpool
 from ingest.worker import Worker, presence, release_dead
-from tests.builders import a_claim, a_document_record, a_file, a_store, an_entry
+from tests.builders import a_chunk_record, a_claim, a_file, a_store, an_entry
 
 LEASE_S = 0.3
 
@@ -33,12 +34,36 @@ class ScriptedPipeline:
     """Does what it is told to instead of parsing."""
 
     deed: Callable[[Job, Progress], None] = lambda job, progress: None
+    # Raised instead of embedding.
+    fault: Exception | None = None
     built: int = 0
+    # Drafts in each call of `embed`.
+    batches: list[int] = field(default_factory=list)
 
-    def build(self, job: Job, progress: Progress) -> DocumentRecord:
+    def content_key(self, job: Job) -> str:
+        return f"of {job.file_id}"
+
+    def parse(self, job: Job, progress: Progress) -> Draft:
         self.built += 1
         self.deed(job, progress)
-        return a_document_record(job.file_id)
+        builder = DocumentBuilder("text/plain")
+        builder.add(job.file_id)
+        return Draft(
+            job=job,
+            progress=progress,
+            filename="a.txt",
+            content_key=self.content_key(job),
+            parsed=builder.build(),
+            chunks=ChunkSpool(),
+        )
+
+    def embed(self, drafts: Sequence[Draft]) -> Iterator[Draft]:
+        self.batches.append(len(drafts))
+        for draft in drafts:
+            if self.fault:
+                raise self.fault
+            draft.chunks.extend([a_chunk_record(draft.parsed.text)])
+            yield draft
 
 
 class Shop:
@@ -219,6 +244,80 @@ def test_a_worker_that_is_stopped_gives_its_job_back_at_once(shop: Shop) -> None
     assert shop.worker(deed).run_one(shop.stop)
     assert (shop.entry.status, shop.entry.owner, shop.entry.failures) == (JobStatus.IN_PROGRESS, None, 0)
     assert shop.entry_id == a_claim(shop.database, "another").id
+
+
+def queue_more(shop: Shop, *sizes: int) -> list[int]:
+    store = a_store(shop.database)
+    return [
+        an_entry(shop.database, store, a_file(shop.database, shop.blobs, f"{number}".encode().ljust(size, b"."))).id
+        for number, size in enumerate(sizes)
+    ]
+
+
+def test_small_files_are_embedded_together_and_a_large_one_alone(shop: Shop) -> None:
+    """One claim takes files up to a quarter of a megabyte in all; the next one takes what is larger."""
+    queue_more(shop, 100_000, 100_000, 300_000)
+    worker = shop.worker()
+    while worker.run_one(shop.stop):
+        pass
+    assert shop.pipeline.batches == [3, 1]
+    assert shop.document_count == 4
+
+
+def test_one_bad_file_of_a_batch_costs_the_others_nothing(shop: Shop) -> None:
+    """It fails with its reason, and the rest is published."""
+    bad, _ = queue_more(shop, 10, 20)
+
+    def deed(job: Job, progress: Progress) -> None:
+        if job.id == bad:
+            raise InvalidFile("It is encrypted.")
+
+    assert shop.worker(deed).run_one(shop.stop)
+    with shop.database.read() as session:
+        assert session.get_one(VectorStoreFile, bad).error_message == "It is encrypted."
+    assert shop.document_count == 2
+
+
+def test_a_fault_of_the_embedder_is_that_of_every_file_it_was_to_embed(shop: Shop) -> None:
+    """All of them are tried again, and none is stuck until its lease ends."""
+    queue_more(shop, 10)
+    worker = shop.worker()
+    shop.pipeline.fault = RuntimeError("out of order")
+    assert worker.run_one(shop.stop)
+    with shop.database.read() as session:
+        entries = session.scalars(select(VectorStoreFile)).all()
+    assert [(entry.failures, entry.owner, entry.error_message) for entry in entries] == [
+        (1, None, "RuntimeError: out of order")
+    ] * 2
+
+
+def test_a_small_file_does_not_wait_for_large_ones_that_are_under_way(shop: Shop) -> None:
+    """Every lane that takes large files is busy with one; the small one that comes then is ready before they are."""
+    shop.change(status=JobStatus.CANCELLED)
+    large = set(queue_more(shop, 17 * 1024**2, 2 * 1024**2))
+    under_way, may_end = set[int](), threading.Event()
+
+    def deed(job: Job, progress: Progress) -> None:
+        if job.id in large:
+            under_way.add(job.id)
+            may_end.wait(20)
+
+    thread = threading.Thread(target=shop.worker(deed).run, args=(shop.stop,))
+    thread.start()
+    wait_for(lambda: under_way == large)
+    queue_more(shop, 10)
+    wait_for(lambda: shop.document_count == 1)
+    may_end.set()
+    wait_for(lambda: shop.document_count == 3)
+    shop.stop.set()
+    thread.join(10)
+
+
+def wait_for(is_true: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 20
+    while not is_true():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
 
 
 def test_it_works_until_it_is_stopped(shop: Shop) -> None:

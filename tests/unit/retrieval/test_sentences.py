@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from retrieval.sentences import split_sentences
+from retrieval.sentences import iterate_sentences, split_sentences
 
 
 def sentences(text: str) -> list[str]:
@@ -51,3 +51,27 @@ def test_sentences_hold_every_character_that_is_no_blank(text: str) -> None:
     assert all(before[1] <= after[0] for before, after in pairwise(spans))
     assert all(s == s.strip() for s in sentences(text))
     assert "".join(text.split()) == "".join("".join(s.split()) for s in sentences(text))
+
+
+@given(PROSE, PROSE, PROSE)
+def test_the_sentences_of_a_part_are_those_of_the_part_alone(before: str, part: str, after: str) -> None:
+    """What stands around the part does not count, if a line ends between."""
+    before, after = f"{before}\n", f"\n{after}"
+    whole = f"{before}{part}{after}"
+    found = [whole[s:e] for s, e in iterate_sentences(whole, len(before), len(before) + len(part))]
+    assert sentences(part) == found
+
+
+@pytest.mark.parametrize(
+    ("text", "count"),
+    [
+        ("." * 300_000 + "x", 1),
+        ("One." + "\n" * 300_000 + "Two.", 2),
+        ("One." + " " * 300_000 + "Two.", 2),
+        ("One 1. " * 60_000 + "x", 60_000),
+        ("\n" + "1" * 300_000, 1),
+    ],
+)
+def test_long_runs_take_no_more_than_linear_time(text: str, count: int) -> None:
+    """Leader dots, blank lines and numbers of any length; with a quadratic rule this test takes hours."""
+    assert count == len(split_sentences(text))
