@@ -1,7 +1,8 @@
-"""When work that is queued or under way will have ended, from the measured rate of the work before it."""
+"""How far work is, for the person who waits: how long it will take, and why nothing happens."""
 
 import time
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Final
 
 from sqlalchemy import ColumnElement, func, or_, select
@@ -13,13 +14,46 @@ from catalog.models import FileBatchEntry, JobStatus, VectorStoreFile
 _SAMPLE: Final = 50
 # From here on a job's own progress says more than the rate: what comes before is parsing.
 _KNOWN_PROGRESS: Final = 0.2
+# Idle workers take a file up within a second or two. After this, something is wrong.
+_TAKEN_UP_WITHIN_S: Final = 15.0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Wait:
+    """What is known of the wait for a file."""
+
+    # From now; None where there is nothing to wait for, or where nothing has been measured yet.
+    seconds_left: float | None = None
+    # Why it is not being worked on; None when it is, or soon will be.
+    note: str | None = None
+
+
+def wait_for(session: Session, entry: VectorStoreFile) -> Wait:
+    """Return what is known of the wait for a file; nothing for one that has ended."""
+    if entry.status != JobStatus.IN_PROGRESS:
+        return Wait()
+    return Wait(seconds_left=seconds_left(session, entry), note=_note(session, entry, time.time()))
+
+
+def _note(session: Session, entry: VectorStoreFile, now: float) -> str | None:
+    if (entry.lease_until or 0.0) >= now:
+        return None
+    if entry.not_before > now:
+        return f"Try {entry.failures + 1} follows in {entry.not_before - now:.0f} s: {entry.error_message}"
+    waited_s = now - max(entry.created_at, entry.not_before, entry.lease_until or 0.0)
+    held = select(VectorStoreFile.id).where(
+        VectorStoreFile.status == JobStatus.IN_PROGRESS, VectorStoreFile.lease_until >= now
+    )
+    if waited_s < _TAKEN_UP_WITHIN_S or session.scalar(held.limit(1)) is not None:
+        return None
+    return (
+        f"No worker has taken this file up for {waited_s:.0f} s, and none works on another one: start one with "
+        "`footnote serve` or `footnote worker`, or look into the log of the one that should run."
+    )
 
 
 def seconds_left(session: Session, entry: VectorStoreFile) -> float | None:
-    """Return an estimate of when this file will be ready, in seconds from now.
-
-    None where there is nothing to wait for, or where nothing has been measured yet.
-    """
+    """Return an estimate of when this file will be ready; see `Wait`."""
     if entry.status != JobStatus.IN_PROGRESS:
         return None
     now = time.time()

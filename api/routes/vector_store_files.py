@@ -56,7 +56,7 @@ def list_entries(session: Session, page: Page[VectorStoreFile]) -> dict[str, Any
     return list_object(
         page,
         lambda entry: vector_store_file_object(
-            entry, names[entry.file_id], found.get(entry.id), estimates.seconds_left(session, entry)
+            entry, names[entry.file_id], found.get(entry.id), estimates.wait_for(session, entry)
         ),
     )
 
@@ -145,4 +145,4 @@ def _document(session: Session, entry: VectorStoreFile) -> Document:
 def _render(session: Session, entry: VectorStoreFile) -> dict[str, Any]:
     document = documents.of_entries(session, [entry.id]).get(entry.id)
     name = files.names(session, [entry.file_id])[entry.file_id]
-    return vector_store_file_object(entry, name, document, estimates.seconds_left(session, entry))
+    return vector_store_file_object(entry, name, document, estimates.wait_for(session, entry))

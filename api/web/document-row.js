@@ -12,9 +12,7 @@ export function described(document) {
     case "uploading":
       return { words: `Uploading, ${percent(document.progress)}`, progress: document.progress };
     case "in_progress":
-      return document.progress > 0
-        ? { words: `Reading, ${percent(document.progress)}`, progress: document.progress }
-        : { words: "Waiting to be read", progress: null };
+      return reading(document);
     case "completed":
       return { words: ["Ready", ...extent(document.coverage)].join(" · ") };
     case "cancelled":
@@ -22,6 +20,21 @@ export function described(document) {
     default:
       return { words: document.last_error?.message || "It could not be read." };
   }
+}
+
+/** Under way on the server: how far, how long still, and why nothing happens when nothing does. */
+function reading({ progress, seconds_left: left, status_note: note }) {
+  const parts = [progress > 0 ? `Reading, ${percent(progress)}` : "Waiting to be read"];
+  if (note) parts.push(note);
+  else if (left) parts.push(`about ${duration(left)} left`);
+  return { words: parts.join(" · "), progress: progress > 0 ? progress : null };
+}
+
+/** Seconds as people say them, never more exact than an estimate can be. */
+export function duration(seconds) {
+  if (seconds < 90) return `${Math.max(1, Math.round(seconds))} s`;
+  if (seconds < 5400) return `${Math.round(seconds / 60)} min`;
+  return `${Math.round(seconds / 360) / 10} h`;
 }
 
 function extent(coverage) {

@@ -5,6 +5,7 @@ from typing import Any
 
 from catalog import batches
 from catalog.documents import StoredChunk
+from catalog.estimates import Wait
 from catalog.ids import chunk_id
 from catalog.models import Document, File, FileBatch, JobStatus, VectorStore, VectorStoreFile
 from ingest.chunking import AUTO_MAX_TOKENS
@@ -71,7 +72,10 @@ def _store_status(store: VectorStore, counts: dict[str, int]) -> str:
 
 
 def vector_store_file_object(
-    entry: VectorStoreFile, filename: str, document: Document | None, left_s: float | None = None
+    entry: VectorStoreFile,
+    filename: str,
+    document: Document | None,
+    wait: Wait = Wait(),
 ) -> dict[str, Any]:
     failed = entry.status == JobStatus.FAILED
     return {
@@ -88,9 +92,8 @@ def vector_store_file_object(
         "source": entry.source,
         "title": document.title if document else None,
         "progress": entry.progress,
-        "seconds_left": _rounded(left_s),
-        # While a try is waiting to be repeated: what went wrong.
-        "retry_reason": entry.error_message if entry.status == JobStatus.IN_PROGRESS else None,
+        "seconds_left": _rounded(wait.seconds_left),
+        "status_note": wait.note,
         "coverage": _coverage(document) if document else None,
         "warnings": document.warnings if document else [],
     }

@@ -106,6 +106,20 @@ def test_upload_and_poll_makes_a_file_searchable_and_delete_takes_it_out(client:
     assert client.vector_stores.search(store.id, query="lighthouse").data == []
 
 
+def test_batches_are_made_polled_listed_and_cancelled(client: Any) -> None:
+    """The SDK's helpers upload, wait until nothing is in progress, and page through the files of a batch."""
+    store = client.vector_stores.create(name="batches")
+    texts = [(f"{name}.txt", f"The {name} stands by the river.".encode()) for name in ("mill", "inn", "barn")]
+    batch = client.vector_stores.file_batches.upload_and_poll(vector_store_id=store.id, files=texts)
+    assert (batch.status, batch.file_counts.completed, batch.file_counts.total) == ("completed", 3, 3)
+    listed = client.vector_stores.file_batches.list_files(batch.id, vector_store_id=store.id, limit=1)
+    assert sorted(one.filename for one in listed) == ["barn.txt", "inn.txt", "mill.txt"]
+    assert "mill" in client.vector_stores.search(store.id, query="Where is the mill?").data[0].content[0].text
+    again = client.vector_stores.file_batches.create_and_poll(store.id, file_ids=[one.id for one in listed])
+    assert (again.status, again.model_extra["seconds_left"]) == ("completed", None)
+    assert client.vector_stores.file_batches.cancel(again.id, vector_store_id=store.id).status == "completed"
+
+
 def test_a_file_that_cannot_be_read_fails_with_a_reason(client: Any) -> None:
     """create_and_poll ends with `failed`, one of OpenAI's codes, and words for the person who uploaded the file."""
     store = client.vector_stores.create(name="broken")

@@ -11,6 +11,7 @@ from api.wire.responses import CreateResponse
 from api.wire.search import to_filter, to_ranking
 from api.wire.stores import AttachFile, RankingOptions
 from catalog.errors import InvalidRequest, UnsupportedParameter
+from catalog.estimates import Wait
 from catalog.models import Document, File, JobStatus, VectorStoreFile
 from catalog.paging import Page
 from retrieval.searcher import Ranking
@@ -49,9 +50,10 @@ def test_only_a_failed_file_has_a_last_error() -> None:
     failed = an_entry(status=JobStatus.FAILED, error_code="invalid_file", error_message="Damaged.")
     shown = vector_store_file_object(failed, "a.pdf", None)
     assert shown["last_error"] == {"code": "invalid_file", "message": "Damaged."}
-    assert shown["retry_reason"] is None
-    waiting = vector_store_file_object(an_entry(error_message="Database gone."), "a.pdf", None)
-    assert (waiting["last_error"], waiting["retry_reason"]) == (None, "Database gone.")
+    assert shown["status_note"] is None
+    wait = Wait(seconds_left=12.34, note="Try 2 follows in 4 s: Database gone.")
+    waiting = vector_store_file_object(an_entry(error_message="Database gone."), "a.pdf", None, wait)
+    assert (waiting["last_error"], waiting["status_note"], waiting["seconds_left"]) == (None, wait.note, 12.3)
 
 
 def test_a_published_file_tells_what_was_read_of_it() -> None:

@@ -49,6 +49,38 @@ def test_a_retry_is_not_promised_before_its_time(database: Database, blobs: Blob
     assert left(database, waiting) == pytest.approx(60, abs=1)
 
 
+def note(database: Database, entry: VectorStoreFile) -> str | None:
+    with database.read() as session:
+        return estimates.wait_for(session, entry).note
+
+
+def test_a_file_that_waits_for_another_try_says_why(database: Database, blobs: BlobStore) -> None:
+    """The reason of the last one, and when the next follows."""
+    entry = an_entry(database, a_store(database), a_file(database, blobs))
+    waiting = change(database, entry.id, not_before=time.time() + 60, failures=1, error_message="Disk full.")
+    assert note(database, waiting) in {f"Try 2 follows in {s} s: Disk full." for s in (59, 60)}
+
+
+def test_a_file_that_nobody_takes_up_says_so(database: Database, blobs: BlobStore) -> None:
+    """Not in the first seconds, and not while a worker is busy with another file."""
+    store = a_store(database)
+    entry = an_entry(database, store, a_file(database, blobs))
+    assert note(database, entry) is None
+    waiting = change(database, entry.id, created_at=time.time() - 100)
+    assert "No worker" in str(note(database, waiting))
+    other = an_entry(database, store, a_file(database, blobs, b"other"))
+    held = change(database, other.id, owner="w", lease_until=time.time() + 30)
+    assert (note(database, waiting), note(database, held)) == (None, None)
+
+
+def test_an_ended_file_is_not_waited_for(database: Database, blobs: BlobStore) -> None:
+    """Neither seconds nor a note."""
+    entry = an_entry(database, a_store(database), a_file(database, blobs))
+    ended = change(database, entry.id, status=JobStatus.FAILED, created_at=0.0)
+    with database.read() as session:
+        assert estimates.wait_for(session, ended) == estimates.Wait()
+
+
 Intervals = st.lists(st.tuples(st.integers(0, 50), st.integers(0, 50)).map(lambda pair: (min(pair), max(pair))))
 
 
