@@ -1,18 +1,22 @@
 """The change feed that search replicas follow, and what they load from it."""
 
+from bisect import bisect_right
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy import delete, func, select
-from sqlalchemy.orm import Session, undefer
+from sqlalchemy.orm import Session
 
 from catalog.database import Database
 from catalog.models import Change, Chunk, Document, VectorStore, VectorStoreFile
 
 _SEQUENCE_LOCK: Final = "footnote.changes"
+# Chunks that a replica loads in one step, except where one document alone has more: some 10 MB.
+_MAX_CHUNKS: Final = 4096
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -62,15 +66,23 @@ def position(session: Session) -> int:
 
 
 def changes_after(session: Session, seq: int, *, limit: int, identity: str) -> list[DocumentChange]:
-    """Return the next changes after `seq`, oldest first, at most `limit`, with the documents as they are now.
+    """Return the next changes after `seq`, oldest first, with the documents as they are now.
 
+    At most `limit`, and fewer when they hold many chunks, so that memory stays bounded; at least one, if there is one.
     `identity`: key of the embedding model; a document of a store with another one counts as gone.
     """
+    chunks = func.coalesce(Document.chunk_count, 0)
     rows = session.execute(
-        select(Change.seq, Change.document_id).where(Change.seq > seq).order_by(Change.seq).limit(limit)
+        select(Change.seq, Change.document_id, chunks)
+        .outerjoin(Document, Document.id == Change.document_id)
+        .where(Change.seq > seq)
+        .order_by(Change.seq)
+        .limit(limit)
     ).all()
-    documents = _load(session, [document_id for _, document_id in rows], identity) if rows else {}
-    return [DocumentChange(seq=s, document_id=d, document=documents.get(d)) for s, d in rows]
+    totals = list(accumulate(count for _, _, count in rows))
+    step = rows[: max(1, bisect_right(totals, _MAX_CHUNKS))]
+    documents = _load(session, [document_id for _, document_id, count in step if count], identity)
+    return [DocumentChange(seq=s, document_id=d, document=documents.get(d)) for s, d, _ in step]
 
 
 def _load(session: Session, document_ids: Sequence[int], identity: str) -> dict[int, IndexedDocument]:
@@ -80,27 +92,32 @@ def _load(session: Session, document_ids: Sequence[int], identity: str) -> dict[
         .join(VectorStore, VectorStore.id == Document.vector_store_id)
         .where(Document.id.in_(document_ids), VectorStore.embedding_identity == identity)
     ).all()
-    chunks: dict[int, list[Chunk]] = {document_id: [] for document_id, _, _ in heads}
-    query = select(Chunk).where(Chunk.document_id.in_(chunks)).order_by(Chunk.id).options(undefer(Chunk.vectors))
-    for chunk in session.scalars(query.execution_options(yield_per=1000)):
-        chunks[chunk.document_id].append(chunk)
+    # Plain rows: objects of the mapped class take twice the time.
+    columns = (Chunk.document_id, Chunk.id, Chunk.context, Chunk.text, Chunk.windows, Chunk.vectors)
+    query = select(*columns).where(Chunk.document_id.in_([head.id for head in heads]))
+    # The order of an index, which is also that of the numbers: no row waits to be sorted.
+    query = query.order_by(Chunk.document_id, Chunk.ordinal)
+    chunks: dict[int, list[Any]] = {head.id: [] for head in heads}
+    for row in session.execute(query):
+        chunks[row.document_id].append(row)
     return {
         document_id: _indexed(document_id, store_id, attributes, chunks[document_id])
         for document_id, store_id, attributes in heads
     }
 
 
-def _indexed(document_id: int, store_id: str, attributes: Mapping[str, Any], chunks: list[Chunk]) -> IndexedDocument:
+def _indexed(document_id: int, store_id: str, attributes: Mapping[str, Any], chunks: Sequence[Any]) -> IndexedDocument:
     chunk_ids = np.array([chunk.id for chunk in chunks], dtype=np.int64)
-    windows = [vectors_of(chunk) for chunk in chunks]
+    windows = [chunk.windows for chunk in chunks]
+    vectors = np.frombuffer(b"".join(chunk.vectors for chunk in chunks), dtype=np.float16)
     return IndexedDocument(
         document_id=document_id,
         vector_store_id=store_id,
         attributes=attributes,
         chunk_ids=chunk_ids,
         texts=[f"{chunk.context}\n{chunk.text}" for chunk in chunks],
-        vectors=np.concatenate(windows),
-        window_chunk_ids=np.repeat(chunk_ids, [len(w) for w in windows]),
+        vectors=vectors.reshape(sum(windows), -1),
+        window_chunk_ids=np.repeat(chunk_ids, windows),
     )
 
 
@@ -112,6 +129,13 @@ def vectors_of(chunk: Chunk) -> NDArray[np.float16]:
 def document_ids(session: Session) -> set[int]:
     """Return every document that was ever published, whether it is still there or not."""
     return set(session.scalars(select(Change.document_id)))
+
+
+def removals_after(session: Session, seq: int) -> dict[int, int]:
+    """Return the documents that are gone and have a change after `seq`, each with the number of that change."""
+    gone = Change.document_id.not_in(select(Document.id))
+    rows = session.execute(select(Change.document_id, Change.seq).where(Change.seq > seq, gone))
+    return {row.document_id: row.seq for row in rows}
 
 
 def pending_ids(session: Session, seq: int) -> set[int]:

@@ -116,7 +116,13 @@ class Answerer:
                 "sources": [source.passage.chunk.chunk_id for source in packed.sources],
                 "left_out": list(packed.left_out),
                 "candidates": [
-                    {"chunk_id": p.chunk.chunk_id, "score": p.score, "dense": p.dense, "lexical": p.lexical}
+                    {
+                        "file_id": p.chunk.file_id,
+                        "chunk_id": p.chunk.chunk_id,
+                        "score": p.score,
+                        "dense": p.dense,
+                        "lexical": p.lexical,
+                    }
                     for p in found.passages
                 ],
                 "dropped_markers": writing.dropped_markers,

@@ -1,6 +1,7 @@
 """Checks that the lexical index holds the catalog's documents, and no others."""
 
 import logging
+from collections.abc import Iterator
 from pathlib import Path
 
 from sqlalchemy import select
@@ -15,32 +16,46 @@ log = logging.getLogger(__name__)
 
 
 def check_lexical(database: Database, path: Path) -> list[Problem]:
-    """Return what differs, as of the change that the lexical index has seen; a lag behind the catalog is no problem."""
+    """Return what differs, as of the change that the lexical index has seen.
+
+    No problems are a lag behind the catalog, and passages of removed documents that wait, invisible, to be purged.
+    """
     if not path.exists():
         return []
     index = LexicalIndex(path)
     try:
         with database.read() as session:
             # In this order: what another process adds meanwhile then counts as pending.
-            position, indexed = index.position, index.document_ids()
+            position, indexed, (lacking, orphaned) = index.position, index.passage_counts(), index.unmatched()
             pending = feed.pending_ids(session, position)
             newest, known = feed.position(session), feed.document_ids(session)
-            current = set(session.scalars(select(Document.id)))
+            current = dict(session.execute(select(Document.id, Document.chunk_count)).all())
     finally:
         index.close()
     if position > newest:
         return [
             Problem(kind="foreign index", detail=f"{path} has seen change {position}; the catalog ends at {newest}")
         ]
-    missing = current - indexed - pending
-    extra = (indexed - current - pending) | (indexed - known)
+    extra = (indexed.keys() - current.keys() - pending) | (indexed.keys() - known)
+    short = {i for i in current.keys() - pending if indexed.get(i, 0) != current[i]}
     return [
         *(
-            Problem(kind="unindexed document", detail=f"document {i} is not in the lexical index")
-            for i in sorted(missing)
+            Problem(
+                kind="unindexed document",
+                detail=f"document {i} has {indexed.get(i, 0)} of {current[i]} passages in the lexical index",
+            )
+            for i in sorted(short)
         ),
         *(Problem(kind="orphan postings", detail=f"the lexical index holds document {i}") for i in sorted(extra)),
+        *_row_problems(lacking, orphaned),
     ]
+
+
+def _row_problems(lacking: int, orphaned: int) -> Iterator[Problem]:
+    if lacking:
+        yield Problem(kind="lost postings", detail=f"{lacking} passages of the lexical index have no postings")
+    if orphaned:
+        yield Problem(kind="orphan postings", detail=f"{orphaned} postings of the lexical index belong to no passage")
 
 
 def rebuild_if_foreign(database: Database, path: Path) -> None:

@@ -7,8 +7,8 @@ from catalog import feed
 from catalog.database import Database
 from retrieval.indexes.base import PassageIndex
 
-# Documents per step: bounds the memory that catching up needs.
-_BATCH_DOCUMENTS: Final = 64
+# Changes per step. The feed bounds what they hold; removals hold nothing.
+_BATCH_CHANGES: Final = 1000
 
 
 class Replica:
@@ -35,7 +35,7 @@ class Replica:
         with self._lock:
             while (position := self.index.position) < newest:
                 with self._database.read() as session:
-                    changes = feed.changes_after(session, position, limit=_BATCH_DOCUMENTS, identity=self._identity)
+                    changes = feed.changes_after(session, position, limit=_BATCH_CHANGES, identity=self._identity)
                 if not changes:
                     break
                 self.index.apply(changes)

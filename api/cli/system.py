@@ -1,10 +1,11 @@
-"""footnote fsck | doctor"""
+"""footnote fsck | compact | doctor"""
 
 import os
 import platform
 import shutil
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -14,8 +15,9 @@ from rich.text import Text
 from api.cli.root import app, configure_logging, console
 from api.settings import Settings, load_settings
 from api.wiring import lexical_path, make_embedder, open_catalog, open_services
-from catalog import files, fsck
+from catalog import compaction, files, fsck
 from catalog.errors import FootnoteError
+from retrieval.compaction import compact_lexical
 from retrieval.consistency import check_lexical
 
 # Below this much free disk `doctor` warns.
@@ -43,6 +45,39 @@ def check(
     console.print(
         "Clean: every file has its bytes, every document its chunks, every chunk its text, and nothing is left over."
     )
+
+
+@app.command()
+def compact(
+    wait: Annotated[float, typer.Option(min=0, help="Seconds to wait for a moment when nobody uses the files.")] = 60.0,
+) -> None:
+    """Remove every trace of what was deleted, and give its space back; the service may run."""
+    settings = load_settings(log_level="error")
+    configure_logging(settings)
+    before = _bytes_below(settings.home)
+    with open_catalog(settings) as catalog:
+        removed = compaction.remove_leftovers(catalog.database, catalog.blobs)
+        console.print(
+            f"Removed {removed.answers} answers that drew on deleted files, {removed.blobs} unused blobs, "
+            f"{removed.staged} unfinished uploads and {removed.rows} rows that belonged to nothing."
+        )
+        if settings.index == "faiss":
+            purged = compact_lexical(catalog.database, lexical_path(settings), wait_s=wait)
+            console.print(f"Purged {purged} passages of deleted documents; the lexical index is written anew.")
+        compaction.rewrite(catalog.database, wait_s=wait)
+        console.print("The catalog is written anew." if catalog.database.is_sqlite else "The catalog is vacuumed.")
+    console.print(f"{max(0, before - _bytes_below(settings.home)):,} bytes freed in {settings.home}.")
+
+
+def _bytes_below(folder: Path) -> int:
+    """Return the size of all files below `folder`; links to other places do not count."""
+    total = 0
+    for path in folder.rglob("*"):
+        try:
+            total += path.lstat().st_size if path.is_file() and not path.is_symlink() else 0
+        except FileNotFoundError:
+            continue  # The running service has just removed it.
+    return total
 
 
 @app.command()

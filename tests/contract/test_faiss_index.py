@@ -10,9 +10,12 @@ from hypothesis import strategies as st
 
 from catalog.feed import DocumentChange
 from retrieval.filters import parse_filter
+from retrieval.indexes import faiss
 from retrieval.indexes.base import Hit, PassageIndex, Scope
 from retrieval.indexes.faiss import FaissIndex
 from retrieval.indexes.memory import MemoryIndex
+from retrieval.lexical import LexicalIndex
+from retrieval.purging import purge
 from tests.builders import a_publication, a_removal, a_scope
 from tests.contract.passage_index import DIMENSION, TOLERANCE, PassageIndexContract, dense, ids, lexical
 
@@ -125,10 +128,17 @@ def assert_same_order(expected: list[Hit], found: list[Hit], everything: list[Hi
         assert exact[other.chunk_id] == pytest.approx(one.score, abs=tolerance)
 
 
-@settings(max_examples=40, deadline=None)
+@pytest.mark.parametrize("rows", [1, 4, 16_384])
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(deeds=st.lists(DEEDS, max_size=40), batch=st.integers(1, 10))
-def test_faiss_agrees_with_the_exact_index_after_any_history(deeds: list[Any], batch: int) -> None:
-    """Publications, changes of attributes and removals in any order give equal hits, scores and counts."""
+def test_faiss_agrees_with_the_exact_index_after_any_history(
+    monkeypatch: pytest.MonkeyPatch, rows: int, deeds: list[Any], batch: int
+) -> None:
+    """Publications, changes of attributes and removals in any order give equal hits, scores and counts.
+
+    However many segments they make of the vectors.
+    """
+    monkeypatch.setattr(faiss, "_SEGMENT_ROWS", rows)
     changes = changes_of(deeds)
     index, oracle = FaissIndex(dimension=DIMENSION, lexical=None), MemoryIndex(dimension=DIMENSION)
     for start in range(0, len(changes), batch):
@@ -159,8 +169,12 @@ def test_a_restart_over_the_same_file_gives_the_same_answers(
     after.close()
 
 
-def test_answers_stay_equal_while_tombstones_are_collected(opened: list[FaissIndex]) -> None:
-    """Removing one document after the other leads through every rebuild of the vectors."""
+@pytest.mark.parametrize("rows", [4, 16_384])
+def test_answers_stay_equal_while_memory_is_given_back(
+    opened: list[FaissIndex], monkeypatch: pytest.MonkeyPatch, rows: int
+) -> None:
+    """Removing one document after the other leads through every move of vectors."""
+    monkeypatch.setattr(faiss, "_SEGMENT_ROWS", rows)
     index, oracle = FaissIndex(dimension=DIMENSION, lexical=None), MemoryIndex(dimension=DIMENSION)
     opened.append(index)
     published = [a_publication(n, n, f"apple {n}", f"pear {n % 3}") for n in range(1, 17)]
@@ -170,6 +184,44 @@ def test_answers_stay_equal_while_tombstones_are_collected(opened: list[FaissInd
         for each in (index, oracle):
             each.apply([a_removal(seq, document_id)])
         assert_equal_answers(index, oracle)
+
+
+def test_removed_vectors_give_their_memory_back(opened: list[FaissIndex], monkeypatch: pytest.MonkeyPatch) -> None:
+    """At no time do segments have room for more than twice the vectors that are there, and one segment."""
+    monkeypatch.setattr(faiss, "_SEGMENT_ROWS", 8)
+    index = FaissIndex(dimension=DIMENSION, lexical=None)
+    opened.append(index)
+    index.apply([a_publication(n, n, *[f"text {n} {i}" for i in range(3)]) for n in range(1, 41)])
+    order = [n for first in (1, 2, 3) for n in range(first, 41, 3)]
+    for seq, document_id in enumerate(order, start=41):
+        index.apply([a_removal(seq, document_id)])
+        segments = [segment for partition in index._partitions.values() for segment in partition._segments]
+        assert sum(segment.rows for segment in segments) == index.count()
+        assert sum(segment._most_rows for segment in segments) <= 2 * index.count() + 8
+    assert segments == []
+
+
+def test_a_large_document_goes_at_once_and_its_postings_by_and_by(path: Path, opened: list[FaissIndex]) -> None:
+    """The next search of every process sees nothing of it, before its postings are purged and after."""
+    one, other = (FaissIndex(dimension=DIMENSION, lexical=path) for _ in range(2))
+    opened += [one, other]
+    changes = [a_publication(1, 1, *[f"words {n}" for n in range(99)]), a_publication(2, 2, "words stay")]
+    for index in (one, other):
+        index.apply(changes)
+    one.apply([a_removal(3, 1)])
+    for index in (one, other):
+        index.apply([a_removal(3, 1)])
+        assert [200] == ids(dense(index, "words")) == ids(lexical(index, "words"))
+        assert index.count() == 1
+    # Closing cuts the background work off; whoever opens the file next can go on with it.
+    one.close()
+    other.close()
+    opened.clear()
+    left = LexicalIndex(path)
+    purge(left)
+    assert (left.unmatched(), left.passage_counts()) == ((0, 0), {2: 1})
+    assert [hit.chunk_id for hit in left.search("words", limit=10, document_ids=None)] == [200]
+    left.close()
 
 
 # --- several processes on one file ------------------------------------------------------------------------------------

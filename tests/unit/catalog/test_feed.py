@@ -1,6 +1,7 @@
 """The change feed: each document's newest change, in commit order."""
 
 import numpy as np
+import pytest
 
 from catalog import documents, feed, stores
 from catalog.blobs import BlobStore
@@ -90,6 +91,46 @@ def test_removing_nothing_announces_nothing(database: Database) -> None:
         assert documents.remove(database, session, Document.id == 1) == 0
         feed.record(database, session, [])
     assert changes(database) == []
+
+
+def test_a_step_holds_a_bounded_number_of_chunks(
+    database: Database, blobs: BlobStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A step ends before the document that would be too much, and has that one alone next; removals weigh nothing."""
+    monkeypatch.setattr(feed, "_MAX_CHUNKS", 3)
+    store = a_store(database)
+    gone = [publish_text(database, blobs, store, f"gone {n}", "more") for n in range(4)]
+    with database.write() as session:
+        documents.remove(database, session, Document.id.in_(gone))
+    sizes = (1, 2, 5, 1)
+    ids = [publish_text(database, blobs, store, *[f"{n} {i}" for i in range(size)]) for n, size in enumerate(sizes)]
+    steps, seq = [], 0
+    while step := changes(database, seq):
+        steps.append([change.document_id for change in step])
+        seq = step[-1].seq
+    assert steps == [[*sorted(gone), ids[0], ids[1]], [ids[2]], [ids[3]]]
+
+
+def test_a_document_without_a_chunk_is_nothing_to_index(database: Database, blobs: BlobStore) -> None:
+    """It counts as gone, for a replica."""
+    document_id = publish_text(database, blobs, a_store(database), "text", chunks=[], chunk_count=0)
+    (change,) = changes(database)
+    assert (change.document_id, change.document) == (document_id, None)
+
+
+def test_removals_can_be_listed_by_themselves(database: Database, blobs: BlobStore) -> None:
+    """Each document that is gone with the change that says so, after a position; documents that are there are not."""
+    store = a_store(database)
+    one, two, _ = (publish_text(database, blobs, store, text) for text in ("one", "two", "three"))
+    seen = []
+    for document_id in (one, two):
+        with database.write() as session:
+            documents.remove(database, session, Document.id == document_id)
+            seen.append(feed.position(session))
+    with database.read() as session:
+        assert feed.removals_after(session, 0) == {one: seen[0], two: seen[1]}
+        assert feed.removals_after(session, seen[0]) == {two: seen[1]}
+        assert feed.removals_after(session, seen[1]) == {}
 
 
 def test_a_change_that_is_rolled_back_was_never_announced(database: Database, blobs: BlobStore) -> None:

@@ -1,11 +1,12 @@
 """The lexical index is compared with the catalog, and built anew where it belongs to another one."""
 
+import sqlite3
 from pathlib import Path
 
 import pytest
 from sqlalchemy import select
 
-from catalog import documents
+from catalog import documents, feed
 from catalog.blobs import BlobStore
 from catalog.database import Database
 from catalog.models import Document, VectorStore
@@ -93,7 +94,7 @@ def test_an_index_that_is_ahead_of_its_catalog_is_foreign(database: Database, pa
     assert kinds(database, path) == []
     follow(database, path)
     index = LexicalIndex(path)
-    assert (len(index.document_ids()), index.position) == (2, 2)
+    assert (len(index.passage_counts()), index.position) == (2, 2)
     index.close()
 
 
@@ -105,3 +106,43 @@ def test_an_index_that_belongs_to_its_catalog_is_kept(database: Database, path: 
     index = LexicalIndex(path)
     assert index.position == 2
     index.close()
+
+
+@pytest.mark.usefixtures("store")
+def test_passages_that_wait_to_be_purged_are_no_problem(database: Database, path: Path) -> None:
+    """No search sees them. A removal that the catalog does not know of is one: a document is missing."""
+    follow(database, path)
+    with database.write() as session:
+        first, second = session.scalars(select(Document.id)).all()
+        documents.remove(database, session, Document.id == first)
+        newest = feed.position(session)
+    edit(path, a_removal(newest, first))
+    assert kinds(database, path) == []
+    edit(path, a_removal(newest + 1, second))
+    with database.write() as session:
+        feed.record(database, session, [7])
+    assert kinds(database, path) == ["unindexed document"]
+
+
+@pytest.mark.usefixtures("store")
+@pytest.mark.parametrize(
+    ("damage", "kind"),
+    [
+        ("DELETE FROM postings WHERE rowid = (SELECT min(chunk_id) FROM passages)", "lost postings"),
+        ("INSERT INTO postings (rowid, terms) VALUES (999, 'x')", "orphan postings"),
+        ("INSERT INTO passages SELECT 999, min(document_id) FROM passages", "unindexed document"),
+    ],
+)
+def test_every_passage_has_its_postings_and_no_others_are_there(
+    database: Database, path: Path, damage: str, kind: str
+) -> None:
+    """Row by row, in both directions; the index is then built anew."""
+    follow(database, path)
+    connection = sqlite3.connect(path)
+    with connection:
+        connection.execute(damage)
+    connection.close()
+    assert kind in kinds(database, path)
+    rebuild_if_foreign(database, path)
+    follow(database, path)
+    assert kinds(database, path) == []
