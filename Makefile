@@ -38,8 +38,8 @@ eval: $(DEV) ## Measure answers, refusals and ranking on data/gold
 bench: $(DEV) ## Measure speed: ingestion and search
 	$(BIN)/python -m benchmarks.speed
 
-debian: ## Install the Debian programs that some tests drive (root); without them those tests are skipped
-	apt-get update -qq && apt-get install -qq --no-install-recommends chromium postgresql
+debian: ## Install the Debian programs for OCR and for some tests (root); without them scans are not read, tests skipped
+	apt-get update -qq && apt-get install -qq --no-install-recommends chromium postgresql tesseract-ocr tesseract-ocr-deu
 
 wheel: $(DEV) ## Build the wheel, install it into a clean environment, run it there
 	sh deploy/check-wheel.sh

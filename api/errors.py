@@ -69,6 +69,9 @@ def add_error_handlers(app: FastAPI) -> None:
 
     @app.exception_handler(HTTPException)
     def routing(request: Request, error: HTTPException) -> JSONResponse:
+        if isinstance(error.__cause__, OSError):
+            # FastAPI blames the body for whatever breaks while it is read; here it was the folder for temporary files.
+            return error_response(errors.ServiceUnavailable(f"There is no place for the upload: {error.__cause__}"))
         message = f"{request.method} {request.url.path}: {error.detail}."
         return JSONResponse(error_body(message, status=error.status_code), error.status_code, headers=error.headers)
 

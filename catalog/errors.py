@@ -11,7 +11,8 @@ FootnoteError
 ├── DocumentRejected          a file that cannot become a document
 │   ├── InvalidFile           damaged, encrypted, empty or without text
 │   ├── UnsupportedFile       a format that no parser reads
-│   └── ParseLimitExceeded    time, memory or size limit of the parser
+│   ├── ParseLimitExceeded    time, memory or size limit of the parser
+│   └── ParserKilled          somebody else ended the parser (retryable)
 ├── LeaseLost                 another worker took the job over
 ├── IndexIncompatible         vectors of another embedding model
 ├── ServiceUnavailable        a dependency does not answer (retryable)
@@ -94,6 +95,12 @@ class UnsupportedFile(DocumentRejected):
 
 class ParseLimitExceeded(DocumentRejected):
     """The file needs more time, memory or space than the parser may use."""
+
+
+class ParserKilled(DocumentRejected):
+    """The parser was killed from outside, as where memory is short: perhaps not for this file's sake."""
+
+    retryable = True
 
 
 class LeaseLost(FootnoteError):

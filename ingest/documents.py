@@ -38,6 +38,15 @@ class Element:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Member:
+    """A file that was unpacked from an archive."""
+
+    # Inside the archive, with forward slashes; data, never opened.
+    path: str
+    bytes: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class ParsedDocument:
     """One document as text. Every later offset (chunk, citation) refers to `text`.
 
@@ -54,6 +63,8 @@ class ParsedDocument:
     pages_read: int | None = None
     # What could not be read, in words for the person who uploaded the file.
     warnings: tuple[str, ...] = ()
+    # The files of an archive, whose bytes the parser wrote to a folder: each becomes a document of its own.
+    members: tuple[Member, ...] = ()
 
 
 # Unicode categories Cc (but tab and newline) and Cs, the byte order mark and the soft hyphen. A compiled class and
@@ -120,6 +131,7 @@ class DocumentBuilder:
         pages: int | None = None,
         pages_read: int | None = None,
         warnings: Sequence[str] = (),
+        members: Sequence[Member] = (),
     ) -> ParsedDocument:
         """Return the document; without a `title`, the first outermost heading is it."""
         first_heading = next(
@@ -133,4 +145,5 @@ class DocumentBuilder:
             pages=pages,
             pages_read=pages_read,
             warnings=tuple(warnings),
+            members=tuple(members),
         )

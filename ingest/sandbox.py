@@ -1,8 +1,9 @@
 """Parsing in a child process that can be killed: a hostile file costs one job, never the worker.
 
 The child comes from a fork server that has every parser imported, so it costs a fork instead of seconds of imports,
-and the worker itself never imports a parser. The child limits its own memory and CPU time and dies with the worker;
-the worker keeps the wall clock. Only a document or a DocumentRejected comes back.
+and the worker itself never imports a parser. The child limits its own memory and CPU time, and those of each program
+that it starts, as Tesseract, and dies with the worker; the worker keeps the wall clock, and ends those programs with
+the child. Only a document or a DocumentRejected comes back.
 """
 
 import io
@@ -17,7 +18,7 @@ import threading
 import time
 import types
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from multiprocessing import forkserver
 from multiprocessing.connection import Connection, wait
@@ -25,9 +26,10 @@ from multiprocessing.context import ForkServerContext, ForkServerProcess
 from pathlib import Path
 from typing import IO, Any
 
-from catalog.errors import DocumentRejected, InvalidFile, ParseLimitExceeded, ServiceUnavailable
+from catalog.errors import DocumentRejected, InvalidFile, ParseLimitExceeded, ParserKilled, ServiceUnavailable
 from ingest.documents import ParsedDocument
-from ingest.parsers import parse_file
+from ingest.parsers import OcrOptions, parse_file
+from ingest.unpacking import Unpacking
 
 _logger = logging.getLogger(__name__)
 
@@ -43,10 +45,17 @@ _RESULT_CLASSES = {
     ("ingest.documents", "ParsedDocument"),
     ("ingest.documents", "Element"),
     ("ingest.documents", "Category"),
+    ("ingest.documents", "Member"),
     ("catalog.errors", "InvalidFile"),
     ("catalog.errors", "UnsupportedFile"),
     ("catalog.errors", "ParseLimitExceeded"),
+    ("catalog.errors", "ServiceUnavailable"),
 }
+# Share of the time after which OCR ends; in the rest, what has been read becomes a document.
+_OCR_SHARE = 0.9
+# What a child may answer in place of a document.
+_Stated = (DocumentRejected, ServiceUnavailable)
+_Outcome = ParsedDocument | DocumentRejected | ServiceUnavailable
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,6 +70,8 @@ class ParseLimits:
     memory_bytes: int = 4 * 1024**3
     # Length of the text that comes out.
     max_text_chars: int = 256 * 1024**2
+    # What scans are read in, in Tesseract's names; of these the installed ones are used.
+    ocr_languages: tuple[str, ...] = ("eng",)
 
 
 DEFAULT_LIMITS = ParseLimits()
@@ -75,18 +86,21 @@ def parse_in_child(
     *,
     filename: str,
     limits: ParseLimits = DEFAULT_LIMITS,
+    unpacking: Unpacking | None = None,
     cancelled: Callable[[], bool] = lambda: False,
 ) -> ParsedDocument:
     """Return the document in the file at `path`, parsed in a child process that is gone when this returns.
 
-    `cancelled` is asked several times a second. Safe to call from several threads.
+    The files of an archive go where `unpacking` says. `cancelled` is asked several times a second. Safe to call from
+    several threads.
 
     Raises InvalidFile, UnsupportedFile and ParseLimitExceeded, with a message for the uploader that says what to do,
-    also where the parser crashed; ParseCancelled; and ServiceUnavailable when the fork server itself was killed.
+    also where the parser crashed; ParserKilled; ParseCancelled; and ServiceUnavailable when the fork server itself was
+    killed, or when there is no room for the files of an archive.
     """
     deadline = time.monotonic() + limits.timeout_s
     receiver, sender = _context().Pipe(duplex=False)
-    child = _context().Process(target=_serve, args=(sender, path, filename, limits), daemon=True)
+    child = _context().Process(target=_serve, args=(sender, path, filename, limits, unpacking, deadline), daemon=True)
     try:
         with _without_main_module():
             child.start()
@@ -99,8 +113,15 @@ def parse_in_child(
         sender.close()
         if child.pid is not None:
             child.kill()
+            _kill_group(child.pid)
             child.join()
             child.close()
+
+
+def _kill_group(pid: int) -> None:
+    """Kill the programs that the child with this `pid` has started and not waited for."""
+    with suppress(ProcessLookupError, PermissionError):  # None there; on macOS none that lives.
+        os.killpg(pid, signal.SIGKILL)
 
 
 def warm_up() -> None:
@@ -150,9 +171,7 @@ def _receive(
     while True:
         remaining = deadline - time.monotonic()
         if remaining <= 0:
-            raise ParseLimitExceeded(
-                f"{filename!r} took longer than {limits.timeout_s:g} s to read; split it, or raise the time limit"
-            )
+            raise _too_slow(filename, limits)
         if cancelled():
             raise ParseCancelled(f"parsing of {filename!r} was cancelled")
         if not wait([receiver], min(remaining, _POLL_INTERVAL)):
@@ -172,7 +191,7 @@ def _result(payload: bytes, exitcode: int | None, filename: str, limits: ParseLi
             outcome = _ResultUnpickler(io.BytesIO(payload)).load()
         except (pickle.UnpicklingError, EOFError, ValueError, TypeError, AttributeError, IndexError) as exc:
             raise InvalidFile(f"{filename!r} made the parser send an unreadable result ({exc})") from exc
-        if isinstance(outcome, DocumentRejected):
+        if isinstance(outcome, _Stated):
             raise outcome
         if isinstance(outcome, ParsedDocument):
             return outcome
@@ -183,12 +202,20 @@ def _result(payload: bytes, exitcode: int | None, filename: str, limits: ParseLi
         )
     if exitcode == _FORK_SERVER_GONE:
         raise ServiceUnavailable(f"the fork server of the parsers ended while {filename!r} was read; try again")
-    if exitcode in (-signal.SIGKILL, None):
-        raise ParseLimitExceeded(
+    if exitcode is None:
+        raise _too_slow(filename, limits)
+    if exitcode == -signal.SIGKILL:
+        raise ParserKilled(
             f"the parser was killed while it read {filename!r}, most likely for lack of memory; split the document"
         )
     cause = signal.Signals(-exitcode).name if exitcode < 0 else f"exit status {exitcode}"
     raise InvalidFile(f"the parser crashed on {filename!r} ({cause}); save the file anew or convert it to PDF")
+
+
+def _too_slow(filename: str, limits: ParseLimits) -> ParseLimitExceeded:
+    return ParseLimitExceeded(
+        f"{filename!r} took longer than {limits.timeout_s:g} s to read; split it, or raise the time limit"
+    )
 
 
 class _ResultUnpickler(pickle.Unpickler):
@@ -203,12 +230,21 @@ class _ResultUnpickler(pickle.Unpickler):
 # From here on: in the child.
 
 
-def _serve(sender: Connection, path: Path, filename: str, limits: ParseLimits) -> None:
+def _serve(
+    sender: Connection,
+    path: Path,
+    filename: str,
+    limits: ParseLimits,
+    unpacking: Unpacking | None,
+    deadline: float,
+) -> None:
     """Parse one document and send the outcome; the exit status says whether that is complete."""
+    # A group of its own, which is killed whole: Tesseract may be at work when this process is.
+    os.setpgid(0, 0)
     threading.Thread(target=_die_with_worker, daemon=True).start()
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     _limit_resources(limits)
-    outcome = _parse(path, filename, limits)
+    outcome = _parse(path, filename, limits, unpacking, _ocr_options(limits, deadline))
     with os.fdopen(os.dup(sender.fileno()), "wb") as pipe:
         _send(outcome, pipe)
     sender.close()
@@ -217,14 +253,14 @@ def _serve(sender: Connection, path: Path, filename: str, limits: ParseLimits) -
 
 
 def _die_with_worker() -> None:
-    """End this process when the worker ends, however it ends: the kernel closes the worker's end of a pipe.
+    """End this process, and what it started, when the worker ends, however: the kernel closes its end of a pipe.
 
     PR_SET_PDEATHSIG would watch the fork server, which is the parent here, instead of the worker.
     """
     worker = multiprocessing.parent_process()
     if worker is not None:
         worker.join()
-        os._exit(1)
+        os.killpg(0, signal.SIGKILL)
 
 
 def _limit_resources(limits: ParseLimits) -> None:
@@ -238,10 +274,18 @@ def _limit_resources(limits: ParseLimits) -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
-def _parse(path: Path, filename: str, limits: ParseLimits) -> ParsedDocument | DocumentRejected:
+def _ocr_options(limits: ParseLimits, deadline: float) -> OcrOptions:
+    """Return until when OCR may go on: with less processor time than time, as if all of it were used at once."""
+    now = time.monotonic()
+    limit_s = min(limits.timeout_s, limits.cpu_s)
+    share = _OCR_SHARE * min(deadline - now, limits.cpu_s)
+    return OcrOptions(languages=limits.ocr_languages, deadline=now + share, limit_s=limit_s)
+
+
+def _parse(path: Path, filename: str, limits: ParseLimits, unpacking: Unpacking | None, ocr: OcrOptions) -> _Outcome:
     try:
-        document = parse_file(path, filename)
-    except DocumentRejected as exc:
+        document = parse_file(path, filename, ocr=ocr, unpacking=unpacking)
+    except _Stated as exc:
         return exc
     except MemoryError:
         return ParseLimitExceeded(
@@ -259,8 +303,8 @@ def _too_much_text(filename: str, limits: ParseLimits) -> ParseLimitExceeded:
     )
 
 
-def _send(outcome: ParsedDocument | DocumentRejected, pipe: IO[bytes]) -> None:
-    if isinstance(outcome, DocumentRejected):
+def _send(outcome: _Outcome, pipe: IO[bytes]) -> None:
+    if isinstance(outcome, _Stated):
         # A chained cause may hold objects that do not pickle; it has been logged or said in the message.
         outcome = type(outcome)(outcome.message)
     pickle.dump(outcome, pipe, protocol=pickle.HIGHEST_PROTOCOL)

@@ -5,33 +5,54 @@ from pathlib import Path
 from catalog.errors import InvalidFile, UnsupportedFile
 from ingest.documents import ParsedDocument
 from ingest.parsers import media_types
-from ingest.parsers.base import Parser
+from ingest.parsers.base import OcrOptions, Parser
 from ingest.parsers.detect import detect_media_type
+from ingest.unpacking import Unpacking
 
-__all__ = ["Parser", "open_parser", "parse_file"]
+__all__ = ["OcrOptions", "Parser", "open_parser", "parse_file"]
+
+_ANY_TIME = OcrOptions()
 
 
-def parse_file(path: Path, filename: str) -> ParsedDocument:
+def parse_file(
+    path: Path, filename: str, *, ocr: OcrOptions = _ANY_TIME, unpacking: Unpacking | None = None
+) -> ParsedDocument:
     """Return the document in the file at `path`, which its uploader called `filename`.
 
-    The content decides the format. Raises InvalidFile, UnsupportedFile and ParseLimitExceeded, with a message for
-    the uploader. Untrusted files belong into `ingest.sandbox.parse_in_child`, which calls this.
+    The content decides the format. `ocr` says how pages without text are read, `unpacking` where the files of an
+    archive go. Raises InvalidFile, UnsupportedFile and ParseLimitExceeded, with a message for the uploader. Untrusted
+    files belong into `ingest.sandbox.parse_in_child`, which calls this.
     """
     media_type = detect_media_type(path, filename)
-    document = open_parser(media_type).parse(path, filename=filename, media_type=media_type)
+    parser = open_parser(media_type, ocr=ocr, unpacking=unpacking)
+    document = parser.parse(path, filename=filename, media_type=media_type)
     if not document.text:
-        reasons = "; ".join(document.warnings) or "it is blank or shows only images, which are not read"
+        reasons = "; ".join(document.warnings) or "it is blank"
         raise InvalidFile(f"{filename!r} holds no text: {reasons}")
     return document
 
 
-def open_parser(media_type: str) -> Parser:
+def open_parser(media_type: str, *, ocr: OcrOptions = _ANY_TIME, unpacking: Unpacking | None = None) -> Parser:
     """Return the parser for `media_type`; its libraries are imported here and not before."""
     match media_type:
         case media_types.PDF:
             from ingest.parsers.pdf import PdfParser
 
-            return PdfParser()
+            return PdfParser(ocr)
+        case _ if media_type in media_types.IMAGES:
+            from ingest.parsers.image import ImageParser
+
+            return ImageParser(ocr)
+        case media_types.ZIP:
+            from ingest.parsers.archive import ArchiveParser
+
+            return ArchiveParser(unpacking)
+        case _:
+            return _open_office_parser(media_type)
+
+
+def _open_office_parser(media_type: str) -> Parser:
+    match media_type:
         case media_types.DOCX:
             from ingest.parsers.docx import DocxParser
 

@@ -1,9 +1,22 @@
 """The seam between files and documents."""
 
+import math
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 from ingest.documents import ParsedDocument
+
+
+@dataclass(frozen=True, kw_only=True)
+class OcrOptions:
+    """How pages are read that have no text layer."""
+
+    # In Tesseract's names; of these the installed ones are used.
+    languages: tuple[str, ...] = ("eng",)
+    # When to stop, as time.monotonic() counts, and the limit that this comes from, in seconds.
+    deadline: float = math.inf
+    limit_s: float = math.inf
 
 
 class Parser(Protocol):

@@ -5,20 +5,26 @@ Not through unstructured: it reads with pandas, which drops the cells NA, None a
 """
 
 import csv
+import io
+import itertools
+import re
 from pathlib import Path
 
-from catalog.errors import InvalidFile
 from ingest.documents import Category, DocumentBuilder, ParsedDocument
-from ingest.parsers.decoding import read_text
+from ingest.parsers.decoding import read_text, unreadable
 from ingest.parsers.media_types import suffix_of
 from ingest.parsers.tables import markdown_table
 
 _DELIMITERS = ",;\t|"
+# The line by which Excel is told the delimiter.
+_DECLARATION = re.compile(r"sep=([^\w\s\"]|\t)\r?\n")
 # The name settles it for these: their cells are often texts with many commas.
 _DELIMITER_BY_SUFFIX = {".tsv": "\t", ".tab": "\t", ".psv": "|"}
 _SNIFF_LINES = 20
-# A cell that is a whole document; the default of 128 KiB refuses exports of tickets and mails.
-_MAX_FIELD_CHARS = 16 * 1024 * 1024
+# The most that there is: a cell may be a whole document, and the file itself is limited.
+_MAX_FIELD_CHARS = 2**31 - 1
+# A row after the last one; within an open quotation it would be part of a cell.
+_END = "\ufdd0"
 
 
 class DelimitedParser:
@@ -26,14 +32,34 @@ class DelimitedParser:
 
     def parse(self, path: Path, *, filename: str, media_type: str) -> ParsedDocument:
         text = read_text(path)
-        csv.field_size_limit(_MAX_FIELD_CHARS)
-        try:
-            rows = list(csv.reader(text.splitlines(keepends=True), delimiter=_delimiter(text, filename)))
-        except csv.Error as exc:
-            raise InvalidFile(f"{filename!r} is not a readable table ({exc}); save it as CSV (UTF-8) again") from exc
+        declared = _DECLARATION.match(text)
+        delimiter = declared.group(1) if declared else _delimiter(text, filename)
+        rows, warnings = _rows(text[declared.end() if declared else 0 :], delimiter)
         builder = DocumentBuilder(media_type)
         builder.add(markdown_table(rows), category=Category.TABLE)
-        return builder.build()
+        return builder.build(warnings=[*warnings, *unreadable(text)])
+
+
+def _rows(text: str, delimiter: str) -> tuple[list[list[str]], list[str]]:
+    """Return the rows and warnings. Quotation marks that do not pair up are text: as marks they would join rows."""
+    csv.field_size_limit(_MAX_FIELD_CHARS)
+    try:
+        return list(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)), []
+    except csv.Error as exc:
+        if delimiter != "\t" and (rows := _loosely(text, delimiter)):
+            return rows, []
+        unquoted = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, quoting=csv.QUOTE_NONE)
+        return list(unquoted), [f"quotation marks do not pair up ({exc}) and were read as text"]
+
+
+def _loosely(text: str, delimiter: str) -> list[list[str]] | None:
+    """Return the rows where text may follow a closing quotation mark, or None where the last one is never closed."""
+    end = [_END]
+    try:
+        *rows, last = csv.reader(itertools.chain(io.StringIO(text, newline=""), end), delimiter=delimiter)
+    except csv.Error:
+        return None
+    return rows if last == end else None
 
 
 def _delimiter(text: str, filename: str) -> str:

@@ -1,6 +1,9 @@
 """What kind of file this is, from its content; the name decides only between kinds of text."""
 
+import lzma
 import mmap
+import re
+import struct
 import zipfile
 import zlib
 from pathlib import Path
@@ -16,7 +19,7 @@ _HEAD_BYTES = 8192
 
 _SUPPORTED = (
     "supported are PDF, Word, PowerPoint, Excel, OpenDocument, EPUB, RTF, HTML, XML, JSON, Markdown, CSV, "
-    "e-mail (.eml, .msg) and text"
+    "e-mail (.eml, .msg), text, images (PNG, JPEG, TIFF, GIF, BMP, WebP), and ZIP archives of these"
 )
 
 _OLE_MAGIC = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
@@ -29,13 +32,21 @@ _OLE_STREAMS = (
 
 _OUTLOOK_STREAM = "__properties_version1.0"
 
+_IMAGE_MAGIC = (
+    (re.compile(rb"\x89PNG\r\n\x1a\n"), media_types.PNG),
+    (re.compile(rb"\xff\xd8\xff"), media_types.JPEG),
+    (re.compile(rb"GIF8[79]a"), media_types.GIF),
+    # The second is for files of more than 4 GiB, which many a program writes for small ones too.
+    (re.compile(rb"II\*\0|MM\0\*|II\+\0|MM\0\+"), media_types.TIFF),
+    # Its size, reserved zeros, where the pixels begin, and the length of its second header, by version.
+    (re.compile(rb"BM.{4}\0{4}.{4}[\x0c\x28\x34\x38\x40\x6c\x7c]\0{3}", re.DOTALL), media_types.BMP),
+    (re.compile(rb"RIFF.{4}WEBP", re.DOTALL), media_types.WEBP),
+)
+
+# What telephones name their photos inside a container that videos share.
+_HEIC_BRANDS = (b"heic", b"heix", b"mif1")
+
 _BINARY_MAGIC = (
-    (b"\x89PNG\r\n\x1a\n", "image/png"),
-    (b"\xff\xd8\xff", "image/jpeg"),
-    (b"GIF8", "image/gif"),
-    (b"II*\x00", "image/tiff"),
-    (b"MM\x00*", "image/tiff"),
-    (b"BM", "image/bmp"),
     (b"\x1f\x8b", "application/gzip"),
     (b"BZh", "application/x-bzip2"),
     (b"\xfd7zXZ\x00", "application/x-xz"),
@@ -47,6 +58,18 @@ _BINARY_MAGIC = (
     (b"SQLite format 3\x00", "application/vnd.sqlite3"),
     (b"OggS", "application/ogg"),
     (b"ID3", "audio/mpeg"),
+)
+
+_ARCHIVES = (
+    "application/gzip", "application/x-bzip2", "application/x-xz", "application/x-7z-compressed",
+    "application/vnd.rar", "application/zstd", "application/x-tar",
+)  # fmt: skip
+# Members by which other programs' zip packages are known: to unpack these would help nobody.
+_FOREIGN_PACKAGES = (
+    ("Index/Document.iwa", "an Apple iWork document", "export it as PDF"),
+    ("Index.zip", "an Apple iWork document", "export it as PDF"),
+    ("META-INF/MANIFEST.MF", "a Java program", "upload the documents in it"),
+    ("AndroidManifest.xml", "an Android program", "upload the documents in it"),
 )
 
 # Main part of an Office package by its content type, as `[Content_Types].xml` states it.
@@ -68,6 +91,10 @@ def detect_media_type(path: Path, filename: str) -> str:
         head = file.read(_HEAD_BYTES)
     if not head:
         raise InvalidFile(f"{filename!r} is empty (0 bytes); upload the file again")
+    # First: the other formats may begin, or in a zip archive end, after something else.
+    image = next((kind for magic, kind in _IMAGE_MAGIC if magic.match(head)), None)
+    if image:
+        return image
     if b"%PDF-" in head[:_PDF_HEADER_WITHIN]:
         return media_types.PDF
     if head.startswith(_OLE_MAGIC):
@@ -100,10 +127,8 @@ def _text_media_type(path: Path, head: bytes, filename: str) -> str:
 
 
 def _binary_media_type(head: bytes) -> str:
-    if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
-        return "image/webp"
     if head[4:8] == b"ftyp":
-        return "video/mp4"
+        return "image/heic" if head[8:12] in _HEIC_BRANDS else "video/mp4"
     if head[257:262] == b"ustar":
         return "application/x-tar"
     return next((kind for magic, kind in _BINARY_MAGIC if head.startswith(magic)), "application/octet-stream")
@@ -136,14 +161,16 @@ def _compound_file_error(path: Path, filename: str) -> InvalidFile | Unsupported
 
 
 def _zip_media_type(path: Path, filename: str) -> str:
-    """Return the type of an office document or book; other zip archives are refused."""
+    """Return the type of an office document, of a book, or of an archive that is none of these."""
     try:
         with zipfile.ZipFile(path) as archive:
-            names = archive.namelist()
+            names = set(archive.namelist())
             if "[Content_Types].xml" in names:
                 return _office_media_type(archive, filename)
-            declared = archive.read("mimetype")[:100].decode("latin-1").strip() if "mimetype" in names else ""
-    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError, RuntimeError) as exc:
+            declared = _declared_type(archive) if "mimetype" in names else ""
+    except (
+        zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error, EOFError, OSError, ValueError, RuntimeError,
+    ) as exc:  # fmt: skip
         raise InvalidFile(f"{filename!r} is a damaged zip container ({exc}); upload the file again") from exc
     # A template is a document of its kind.
     known = declared.removesuffix("-template")
@@ -151,7 +178,19 @@ def _zip_media_type(path: Path, filename: str) -> str:
         return known
     if declared.startswith("application/vnd.oasis.opendocument"):
         raise _unsupported(filename, declared, "save it as PDF")
-    raise _unsupported(filename, declared or "application/zip")
+    if declared:
+        raise _unsupported(filename, declared)
+    for member, kind, way_out in _FOREIGN_PACKAGES:
+        if member in names:
+            raise _unsupported(filename, kind, way_out)
+    return media_types.ZIP
+
+
+def _declared_type(archive: zipfile.ZipFile) -> str:
+    """Return the type that a package names in its member `mimetype`; "" where that is a file of another purpose."""
+    with archive.open("mimetype") as part:
+        declared = part.read(100).decode("latin-1").strip()
+    return declared if re.fullmatch(r"[\w.+-]+/[\w.+-]+", declared) else ""
 
 
 def _office_media_type(archive: zipfile.ZipFile, filename: str) -> str:
@@ -166,4 +205,6 @@ def _office_media_type(archive: zipfile.ZipFile, filename: str) -> str:
 
 
 def _unsupported(filename: str, media_type: str, way_out: str = "") -> UnsupportedFile:
+    if media_type in _ARCHIVES:
+        way_out = "unpack it and upload the files, or pack them as .zip"
     return UnsupportedFile(f"{filename!r} is {media_type}, which no parser reads; {way_out or _SUPPORTED}")

@@ -11,7 +11,7 @@ from lxml import etree
 
 from catalog.errors import InvalidFile
 from ingest.documents import Category, DocumentBuilder, ParsedDocument
-from ingest.parsers.html import add_html, decode_html
+from ingest.parsers.html import HtmlReader, decode_html
 from ingest.parsers.packages import check_book, reading
 from ingest.parsers.xml import parse_xml
 
@@ -34,11 +34,13 @@ class EpubParser:
                 raise InvalidFile(f"{filename!r} is protected against copying (DRM); only a copy without can be read")
             warnings = [_page_missing(page) for page in pages if not book.holds(page)]
             names = book.contents()
+            reader = HtmlReader(builder, filename=filename)
             for page in filter(book.holds, pages):
                 html = decode_html(archive.read(page))
                 if not _HEADING.search(html):
                     builder.add(names.get(page, ""), category=Category.HEADING)
-                add_html(builder, html, filename=filename)
+                reader.add(html)
+            warnings += [*reader.warnings(), *book.unread()]
             title = book.title()
         return builder.build(title=title, warnings=warnings)
 
@@ -74,6 +76,12 @@ class _Book:
         spine = (self._items.get(str(reference.get("idref"))) for reference in _all(self._package, "itemref"))
         pages = (item for item in spine if item is not None and item.get("media-type") in _PAGE_TYPES)
         return list(dict.fromkeys(_resolve(self._package_path, str(item.get("href"))) for item in pages))
+
+    def unread(self) -> Iterator[str]:
+        pictures = (item for item in self._items.values() if str(item.get("media-type")).startswith("image/"))
+        count = sum(self.holds(_resolve(self._package_path, str(item.get("href")))) for item in pictures)
+        if count:
+            yield "1 picture was not read" if count == 1 else f"{count} pictures were not read"
 
     def encrypted(self) -> set[str]:
         """Return the encrypted members; embedded fonts often are, in books that anyone may read."""

@@ -7,7 +7,7 @@ from pathlib import Path
 from catalog.errors import InvalidFile, ParseLimitExceeded
 from ingest.documents import Category, DocumentBuilder, ParsedDocument
 from ingest.parsers import media_types
-from ingest.parsers.decoding import read_text
+from ingest.parsers.decoding import read_text, unreadable
 from ingest.parsers.text import add_paragraphs
 
 # An object is the tuple of its (key, value) pairs, so that repeated keys stay; numbers are strings as written.
@@ -44,7 +44,7 @@ class JsonParser:
             title, warnings = None, [f"this is not valid JSON ({exc}) and was read as plain text"]
             builder = DocumentBuilder(media_type)
             add_paragraphs(builder, text)
-        return builder.build(title=title, warnings=warnings)
+        return builder.build(title=title, warnings=[*warnings, *unreadable(text)])
 
 
 class _GrownTooLarge(Exception):

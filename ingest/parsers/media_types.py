@@ -12,6 +12,13 @@ ODS = "application/vnd.oasis.opendocument.spreadsheet"
 EPUB = "application/epub+zip"
 RTF = "application/rtf"
 OUTLOOK = "application/vnd.ms-outlook"
+ZIP = "application/zip"
+BMP = "image/bmp"
+GIF = "image/gif"
+JPEG = "image/jpeg"
+PNG = "image/png"
+TIFF = "image/tiff"
+WEBP = "image/webp"
 HTML = "text/html"
 MARKDOWN = "text/markdown"
 CSV = "text/csv"
@@ -77,8 +84,11 @@ _PROSE = frozenset({PLAIN, "text/x-tex"})
 _MARKUP = frozenset({HTML, MARKDOWN, CSV, EMAIL, JSON, JSON_LINES, XML})
 
 
+# Read by OCR.
+IMAGES = frozenset({BMP, GIF, JPEG, PNG, TIFF, WEBP})
+
 # Every type that a parser reads.
-KNOWN = frozenset({PDF, DOCX, PPTX, XLSX, ODT, ODP, ODS, EPUB, RTF, OUTLOOK, *TEXT_BY_SUFFIX.values()})
+KNOWN = frozenset({PDF, *IMAGES, DOCX, PPTX, XLSX, ODT, ODP, ODS, EPUB, RTF, OUTLOOK, ZIP, *TEXT_BY_SUFFIX.values()})
 
 
 def suffix_of(filename: str) -> str:

@@ -10,7 +10,9 @@ from oxmsg.domain.model import UnrecognizedCodePageError
 
 from catalog.errors import InvalidFile
 from ingest.documents import Category, DocumentBuilder, ParsedDocument
-from ingest.parsers.html import add_html, decode_html
+from ingest.parsers.decoding import decode_declared, unreadable
+from ingest.parsers.email import attachment_warnings
+from ingest.parsers.html import HtmlReader, decode_html
 from ingest.parsers.packages import reading
 from ingest.parsers.text import add_paragraphs
 
@@ -67,7 +69,9 @@ def _add_body(builder: DocumentBuilder, message: Message, filename: str) -> Iter
     data = message.properties.binary_prop_value(_HTML_BODY)
     html = _decoded(data, message.properties.body_encoding) if data else message.html_body
     if html and html.strip():
-        add_html(builder, html, filename=filename)
+        reader = HtmlReader(builder, filename=filename)
+        reader.add(html)
+        yield from [*unreadable(html), *reader.warnings()]
     elif message.body:
         add_paragraphs(builder, message.body)
     elif message.properties.binary_prop_value(_RTF_BODY):
@@ -75,15 +79,10 @@ def _add_body(builder: DocumentBuilder, message: Message, filename: str) -> Iter
 
 
 def _decoded(data: bytes, encoding: str) -> str:
-    try:
-        return data.decode(encoding)
-    except (LookupError, UnicodeDecodeError):
-        return decode_html(data)
+    text = decode_declared(data, encoding)
+    return decode_html(data) if text is None else text
 
 
 def _attachments(message: Message) -> Iterator[str]:
-    names = [attachment.file_name or attachment.mime_type or "without a name" for attachment in message.attachments]
-    if len(names) == 1:
-        yield f"1 attachment was not read: {names[0]}; upload it as a file of its own"
-    elif names:
-        yield f"{len(names)} attachments were not read: {', '.join(names)}; upload them as files of their own"
+    names = (attachment.file_name or attachment.mime_type or "without a name" for attachment in message.attachments)
+    return attachment_warnings(list(names))

@@ -1,11 +1,14 @@
 """Office files and books are zip packages of XML: checked here before anything else reads them."""
 
+import lzma
+import re
 import struct
 import zipfile
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from xml.etree.ElementTree import ParseError
 
 from lxml import etree
 
@@ -16,7 +19,9 @@ _MAX_XML_BYTES = 256 * 1024 * 1024
 # Real documents pack 5 to 50 times (the most regular spreadsheets 100); decompression bombs about 1000 times.
 _MAX_RATIO = 200
 _RATIO_COUNTS_FROM_BYTES = 16 * 1024 * 1024
-_PROLOG_BYTES = 4096
+# Declarations come before the first element, which Office writes within some hundred bytes.
+_PROLOG_BYTES = 1024 * 1024
+_FIRST_ELEMENT = re.compile(rb"<[A-Za-z_]")
 _OFFICE_SUFFIXES = (".xml", ".rels", ".vml")
 _BOOK_SUFFIXES = (".xml", ".opf", ".ncx", ".xhtml", ".html", ".htm")
 
@@ -51,19 +56,23 @@ def _checked_members(package: zipfile.ZipFile, filename: str, suffixes: tuple[st
 
 
 def _check_size(member: zipfile.ZipInfo, total: int, filename: str) -> None:
-    packed = max(member.compress_size, 1)
-    is_bomb = member.file_size > _RATIO_COUNTS_FROM_BYTES and member.file_size / packed > _MAX_RATIO
-    if is_bomb or total > _MAX_XML_BYTES:
+    if is_bomb(member) or total > _MAX_XML_BYTES:
         raise ParseLimitExceeded(
             f"{filename!r} unpacks to {total // 2**20} MiB at {member.filename!r}; the limit is "
             f"{_MAX_XML_BYTES // 2**20} MiB and {_MAX_RATIO} times the packed size: split the document"
         )
 
 
+def is_bomb(*members: zipfile.ZipInfo) -> bool:
+    """Tell whether members of a zip file are large together, and packed more tightly than any real document."""
+    size, packed = sum(one.file_size for one in members), sum(one.compress_size for one in members)
+    return size > _RATIO_COUNTS_FROM_BYTES and size / max(packed, 1) > _MAX_RATIO
+
+
 def _check_prolog(package: zipfile.ZipFile, member: zipfile.ZipInfo, filename: str) -> None:
     """Refuse a document type declaration: Office never writes one, entity bombs need one."""
     with package.open(member) as part:
-        prolog = part.read(_PROLOG_BYTES).replace(b"\0", b"")
+        prolog = _FIRST_ELEMENT.split(part.read(_PROLOG_BYTES).replace(b"\0", b""), maxsplit=1)[0]
     if b"<!DOCTYPE" in prolog or b"<!ENTITY" in prolog:
         raise InvalidFile(
             f"{filename!r} declares XML entities in {member.filename!r}, which Office files never do; "
@@ -71,15 +80,21 @@ def _check_prolog(package: zipfile.ZipFile, member: zipfile.ZipInfo, filename: s
         )
 
 
+_DAMAGE: tuple[type[Exception], ...] = (
+    zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error, etree.LxmlError, ParseError, EOFError, OSError,
+    LookupError, ValueError, ArithmeticError, AttributeError, TypeError, AssertionError, RuntimeError,
+)  # fmt: skip
+
+
 @contextmanager
-def reading(filename: str) -> Iterator[None]:
-    """Turn what the zip, XML and Office libraries raise on damaged files into InvalidFile."""
+def reading(filename: str, *errors: type[Exception]) -> Iterator[None]:
+    """Turn what the zip, XML and Office libraries raise on damaged files into InvalidFile, and `errors` likewise."""
+    raised = (*_DAMAGE, *errors)
     try:
         yield
-    except (
-        zipfile.BadZipFile, zlib.error, struct.error, etree.LxmlError, EOFError, OSError,
-        KeyError, ValueError, IndexError, AttributeError, TypeError, OverflowError, RuntimeError,
-    ) as exc:  # fmt: skip
+    except RecursionError as exc:
+        raise InvalidFile(f"{filename!r} is nested too deeply to be read; flatten it and upload again") from exc
+    except raised as exc:
         raise InvalidFile(
             f"{filename!r} is damaged ({type(exc).__name__}: {exc}); save it anew in its program and upload again"
         ) from exc

@@ -11,16 +11,19 @@ from collections.abc import Iterable
 os.environ["DO_NOT_TRACK"] = "1"
 os.environ["UNSTRUCTURED_DISABLE_NOTICE"] = "1"
 
+import lxml.etree
 import lxml.html
 import spacy
 from unstructured.documents import elements as un
 from unstructured.nlp import tokenize
-from unstructured.partition import text_type
-from unstructured.partition.html import parser
+from unstructured.partition import docx, text_type
+from unstructured.partition.html import parser, partition
 
 from ingest.documents import Category, DocumentBuilder
 from ingest.parsers.tables import markdown_table
 
+# Stands in HTML where a paragraph ends without a tag that says so. A noncharacter: no text holds it, XML takes it.
+PARAGRAPH_MARK = "\ufdd0"
 # `languages` of the partitioners: no language detection, whose result nothing here uses.
 NO_LANGUAGE_DETECTION = [""]
 
@@ -58,6 +61,20 @@ def _text_or_item(text: str) -> type[un.Text]:
 parser.derive_element_type_from_text = _text_or_item
 
 
+def _unchanged(text: str) -> str:
+    return text
+
+
+# unstructured takes a dash with a blank for the mark of a list item and drops it: "– 5 °C" became "5 °C".
+parser.clean_bullets = _unchanged  # type: ignore[attr-defined] # Imported there, and so not exported.
+docx.clean_bullets = _unchanged  # type: ignore[attr-defined]
+
+# As unstructured makes it, but for `huge_tree`: without that libxml2 reads 10 MB of text and ends there without a word.
+_parser = lxml.etree.HTMLParser(remove_comments=True, remove_pis=True, huge_tree=True)
+_parser.set_element_class_lookup(parser.element_class_lookup)
+partition.html_parser = _parser  # type: ignore[attr-defined]
+
+
 def warm_up() -> None:
     """Build the spaCy pipeline and unstructured's word lists now: a forked child inherits them (100 ms each time)."""
     text_type.is_possible_narrative_text("Footnote reads documents here.")
@@ -84,10 +101,14 @@ def add_elements(builder: DocumentBuilder, elements: Iterable[un.Element]) -> No
     unstructured's titles are such in HTML and Word; in other formats many are guesses from the words.
     """
     for element in elements:
-        if isinstance(element, _DROPPED):
-            continue
+        text = text_of(element)
         if isinstance(element, un.Title):
             level = (element.metadata.category_depth or 0) + 1
-            builder.add(text_of(element), category=Category.HEADING, level=level)
-        else:
-            builder.add(text_of(element), category=category_of(element))
+            builder.add(text.replace(PARAGRAPH_MARK, " "), category=Category.HEADING, level=level)
+        elif isinstance(element, un.Table):
+            builder.add(text.replace(PARAGRAPH_MARK, " "), category=Category.TABLE)
+        elif isinstance(element, un.CodeSnippet):
+            builder.add(text.replace(PARAGRAPH_MARK, "\n\n"), category=Category.CODE)
+        elif not isinstance(element, _DROPPED):
+            for paragraph in text.split(PARAGRAPH_MARK):
+                builder.add(paragraph, category=category_of(element))

@@ -19,7 +19,7 @@ from ingest.parsers.pdf_rules import Grid, find_grids, read_rules
 # PDFium puts this in place of a hyphen at a line end, with the next line following without a break.
 HYPHEN_BREAK = "\ufffe"
 # A gap of this many font sizes between two pieces of a line separates columns or table cells, not words.
-_WIDE_GAP = 1.5
+WIDE_GAP = 1.5
 # The same where a rule passes through the gap; words of a sentence have less.
 _CELL_GAP = 0.4
 # The same between two numbers or a number and a sign, in a line that has a wide gap as well.
@@ -55,7 +55,7 @@ class Segment:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Line:
-    """One printed line; coordinates in points from the top left corner of the page as it is shown."""
+    """One printed line; coordinates in points from the top left corner of the page as it is read."""
 
     text: str
     box: Box
@@ -83,7 +83,10 @@ Row = tuple[tuple[Line, ...], ...]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Page:
-    """Text of one page; `number` is 1-based, width and height in points as shown."""
+    """Text of one page; `number` is 1-based, width and height in points.
+
+    A page with a text layer is read as it is shown; OCR may turn and straighten it before: `shown` leads back.
+    """
 
     number: int
     width: float
@@ -93,6 +96,34 @@ class Page:
     is_blank: bool
     # Grids of rules, in which tables stand.
     grids: tuple[Grid, ...] = ()
+    # Degrees by which it was turned clockwise to be read, and by how much its lines fell then, for each point to the
+    # right, before they were straightened.
+    angle: int = 0
+    slope: float = 0.0
+
+    def shown(self, box: Box) -> Box:
+        """Return where `box`, of the page as it was read, is on the page as it is shown."""
+        if not self.angle and not self.slope:
+            return box
+        left, top, right, bottom = box
+        falls = (self.slope * left, self.slope * right)
+        top, bottom = (min(max(y, 0.0), self.height) for y in (top + min(falls), bottom + max(falls)))
+        left, top, right, bottom = turned((left, top, right, bottom), (self.width, self.height), -self.angle % 360)
+        return (round(left, 2), round(top, 2), round(right, 2), round(bottom, 2))
+
+
+def turned(box: Box, size: tuple[float, float], angle: int) -> Box:
+    """Return where `box` comes to lie when a page of `size` (width, height) is turned by `angle` degrees, clockwise."""
+    (left, top, right, bottom), (width, height) = box, size
+    match angle:
+        case 90:
+            return (height - bottom, left, height - top, right)
+        case 180:
+            return (width - right, height - bottom, width - left, height - top)
+        case 270:
+            return (top, width - right, bottom, width - left)
+        case _:
+            return box
 
 
 def read_page(document: pypdfium2.PdfDocument, index: int) -> Page:
@@ -210,14 +241,13 @@ def _line(
     size = abs(font_box.top - font_box.bottom) or top - bottom
     if top - bottom > 2 * size:  # Upright on a turned page, or a formula: its own extent is all there is.
         size = min(rect[3] - rect[1] for rect in rects) or size
-    if _PLAIN_HYPHEN.search(visible):
-        visible, is_hyphenated = visible[:-1], True
+    visible, has_hyphen = without_hyphen(visible)
     return Line(
-        text=_clean(visible),
+        text=plain_text(visible),
         box=frame.box(min(r[0] for r in rects), bottom, max(r[2] for r in rects), top),
         size=size,
         weight=min(weights),
-        is_hyphenated=is_hyphenated,
+        is_hyphenated=is_hyphenated or has_hyphen,
         segments=_segments(textpage, frame, visible, first, rects, size),
     )
 
@@ -254,18 +284,18 @@ def _segments(
     Characters are looked at one by one only in lines that have such a gap.
     """
     boxes = [frame.box(*rect) for rect in rects]
-    wide = _WIDE_GAP * size
+    wide = WIDE_GAP * size
     if " " in text and sum(box[2] - box[0] for box in boxes) > _LOOSE * size * len(text):
         boxes = list(_words(textpage, frame, text, start))
         wide = _LOOSE_GAP * size
     rules = frame.rules_at((boxes[0][1] + boxes[0][3]) / 2)
     gaps = [(a[2], b[0]) for a, b in pairwise(boxes) if b[0] - a[2] > _NUMBER_GAP * size or _divides(rules, a, b, size)]
     if not gaps or not (rules or any(b - a > wide for a, b in gaps)):
-        return (Segment(text=_clean(text), left=boxes[0][0], right=boxes[-1][2]),)
+        return (Segment(text=plain_text(text), left=boxes[0][0], right=boxes[-1][2]),)
     cuts = [0, *_cuts(textpage, frame, text, start, [left for _, left in gaps]), len(text)]
     edges = [boxes[0][0], *(left for _, left in gaps)]
     ends = [*(right for right, _ in gaps), boxes[-1][2]]
-    pieces = zip((_clean(text[a:b]) for a, b in pairwise(cuts)), edges, ends, strict=False)
+    pieces = zip((plain_text(text[a:b]) for a, b in pairwise(cuts)), edges, ends, strict=False)
     return tuple(_without_narrow_gaps([Segment(*piece) for piece in pieces], rules, wide))
 
 
@@ -312,5 +342,11 @@ def _cuts(textpage: pypdfium2.PdfTextPage, frame: _Frame, text: str, start: int,
             left = next(waiting, None)
 
 
-def _clean(text: str) -> str:
+def without_hyphen(text: str) -> tuple[str, bool]:
+    """Return a line's text without the hyphen that divides its last word, and whether there was one."""
+    return (text[:-1], True) if _PLAIN_HYPHEN.search(text) else (text, False)
+
+
+def plain_text(text: str) -> str:
+    """Return `text` with ligatures as letters and with single blanks."""
     return " ".join(text.translate(_LIGATURES).split())

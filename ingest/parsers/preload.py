@@ -13,11 +13,13 @@ os.environ["OPENBLAS_NUM_THREADS"] = "1"
 os.environ["OMP_NUM_THREADS"] = "1"
 
 from ingest.parsers import (  # noqa: E402, F401 - only after torch is hidden
+    archive,
     delimited,
     docx,
     email,
     epub,
     html,
+    image,
     json,
     markdown,
     opendocument,

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ingest.documents import Category, DocumentBuilder, ParsedDocument
-from ingest.parsers.decoding import read_text
+from ingest.parsers.decoding import read_text, unreadable
 from ingest.parsers.media_types import is_code
 
 _BLANK_LINES = re.compile(r"\n[^\S\n]*(?:\n[^\S\n]*)+")
@@ -25,7 +25,7 @@ class TextParser:
                 builder.add(block, category=Category.CODE)
         else:
             add_paragraphs(builder, text)
-        return builder.build()
+        return builder.build(warnings=list(unreadable(text)))
 
 
 def add_paragraphs(builder: DocumentBuilder, text: str) -> None:

@@ -9,15 +9,16 @@ from lxml import etree
 
 from catalog.errors import InvalidFile
 from ingest.documents import Category, DocumentBuilder, ParsedDocument
-from ingest.parsers.decoding import decode
+from ingest.parsers.decoding import decode, unreadable
 from ingest.parsers.text import add_paragraphs
 
 # A child of this name, in any vocabulary, names the element that it is in.
 _TITLE_TAGS = frozenset({"title", "head", "heading", "name", "label"})
+_LOOKS = frozenset({"class", "style", "lang", "dir", "align"})
 # Leaves of different names with no longer texts are the fields of a record; else they are prose.
 _MAX_FIELD_CHARS = 200
-_PROLOG_BYTES = 64 * 1024
-_ENTITY = re.compile(rb"<!ENTITY")
+_ENTITY = b"<!ENTITY"
+_FIRST_ELEMENT = re.compile(rb"<[A-Za-z_]")
 
 
 class XmlParser:
@@ -29,9 +30,14 @@ class XmlParser:
         try:
             root = parse_xml(data, filename)
         except etree.XMLSyntaxError as exc:
-            add_paragraphs(builder, decode(data))
-            return builder.build(warnings=[f"this is not well-formed XML ({exc.msg}) and was read as plain text"])
-        _add(builder, root, level=1)
+            text = decode(data)
+            add_paragraphs(builder, text)
+            warning = f"this is not well-formed XML ({exc.msg}) and was read as plain text"
+            return builder.build(warnings=[warning, *unreadable(text)])
+        try:
+            _add(builder, root, level=1)
+        except RecursionError as exc:
+            raise InvalidFile(f"{filename!r} is nested too deeply to be read; flatten its mark-up") from exc
         # Without a title, the name of the first record would be taken for that of all.
         return builder.build(title=next((_text(child) for child in _children(root) if _is_title(child)), filename))
 
@@ -41,28 +47,35 @@ def parse_xml(data: bytes, filename: str) -> etree._Element:
 
     Raises InvalidFile (entities declared, nested too deeply) and lxml.etree.XMLSyntaxError.
     """
-    if _ENTITY.search(data[:_PROLOG_BYTES].replace(b"\0", b"")) and _declares_entities(data):
+    if _declares_entities(data):
         raise _entities_declared(filename)
-    parser = etree.XMLParser(
-        resolve_entities=False, no_network=True, load_dtd=False, dtd_validation=False, attribute_defaults=False,
-        huge_tree=False, remove_comments=True, remove_pis=True,
-    )  # fmt: skip
     try:
-        root = etree.fromstring(data, parser)
+        root = etree.fromstring(data, _parser())
     except etree.XMLSyntaxError as exc:
         if "depth" in (exc.msg or ""):
             raise InvalidFile(f"{filename!r} is nested too deeply to be read; flatten its mark-up") from exc
-        raise
+        if "XML_PARSE_HUGE" not in (exc.msg or ""):
+            raise
+        # A text of more than 10 MB. Not at once, as this takes the guard off what entities become in attributes.
+        root = etree.fromstring(data, _parser(huge_tree=True))
     dtd = root.getroottree().docinfo.internalDTD
     if dtd is not None and any(True for _ in dtd.iterentities()):  # type: ignore[union-attr] # Not in lxml-stubs.
         raise _entities_declared(filename)
     return root
 
 
+def _parser(*, huge_tree: bool = False) -> etree.XMLParser:
+    return etree.XMLParser(
+        resolve_entities=False, no_network=True, load_dtd=False, dtd_validation=False, attribute_defaults=False,
+        huge_tree=huge_tree, remove_comments=True, remove_pis=True,
+    )  # fmt: skip
+
+
 def _declares_entities(data: bytes) -> bool:
     """Tell whether `<!ENTITY` stands before the first element: within one it may be a text about XML."""
-    prolog = re.split(rb"<[A-Za-z_]", data.replace(b"\0", b""), maxsplit=1)[0]
-    return bool(_ENTITY.search(prolog))
+    # Of two bytes for each character where one of the first is zero.
+    plain = data.replace(b"\0", b"") if b"\0" in data[:4] else data
+    return _ENTITY in plain and _ENTITY in _FIRST_ELEMENT.split(plain, maxsplit=1)[0]
 
 
 def _entities_declared(filename: str) -> InvalidFile:
@@ -80,6 +93,7 @@ def _add(builder: DocumentBuilder, node: etree._Element, *, level: int) -> None:
     if _is_record(node, children):
         builder.add("\n".join(_fields(node, children)))
         return
+    builder.add(_attributes(node))
     has_titles = False
     for child in children:
         if title and _is_title(child) and _text(child) == title:
@@ -102,7 +116,7 @@ def _add_mixed(builder: DocumentBuilder, node: etree._Element, level: int) -> No
             run = child.tail or ""
         else:
             run += _raw_text(child) + (child.tail or "")
-    builder.add(_one_line(run) or _attributes(node))
+    builder.add(_with_attributes(_one_line(run), node))
 
 
 def _is_record(node: etree._Element, children: list[etree._Element]) -> bool:
@@ -115,13 +129,21 @@ def _is_record(node: etree._Element, children: list[etree._Element]) -> bool:
 def _fields(node: etree._Element, children: list[etree._Element]) -> Iterator[str]:
     yield _attributes(node)
     for child in children:
-        text, attributes = _text(child), _attributes(child)
-        yield f"{_name(child)}: {text} ({attributes})" if text and attributes else f"{_name(child)}: {text}{attributes}"
+        yield f"{_name(child)}: {_with_attributes(_text(child), child)}"
+
+
+def _with_attributes(text: str, node: etree._Element) -> str:
+    attributes = _attributes(node)
+    return f"{text} ({attributes})" if text and attributes else text or attributes
 
 
 def _attributes(node: etree._Element) -> str:
-    """Return the attributes of no namespace, in which some vocabularies keep all their data."""
-    return ", ".join(f"{name!s}: {value!s}" for name, value in node.attrib.items() if not str(name).startswith("{"))
+    """Return the attributes of no namespace, in which some vocabularies keep all their data, but those of its looks."""
+    return ", ".join(
+        f"{name!s}: {value!s}"
+        for name, value in node.attrib.items()
+        if not str(name).startswith("{") and name not in _LOOKS
+    )
 
 
 def _children(node: etree._Element) -> list[etree._Element]:

@@ -17,6 +17,7 @@ from docx import Document
 from catalog.errors import DocumentRejected, InvalidFile, ParseLimitExceeded, UnsupportedFile
 from ingest.documents import Category, DocumentBuilder, ParsedDocument
 from ingest.sandbox import ParseCancelled, ParseLimits, parse_in_child, warm_up
+from tests.scans import a_picture, encoded, hocr, hocr_line, hocr_word, needs_tesseract, stand_in
 
 ROOT = Path(__file__).parents[2]
 SAMPLES = ROOT.parent / "shared" / "eval" / "parser_docs" / "files"
@@ -87,7 +88,7 @@ def test_a_result_of_more_than_ten_megabytes_comes_back_whole(tmp_path: Path) ->
 
 
 @pytest.mark.parametrize(
-    ("content", "expected"), [(b"", InvalidFile), (b"\x89PNG\r\n\x1a\n\0\0", UnsupportedFile), (b" ", InvalidFile)]
+    ("content", "expected"), [(b"", InvalidFile), (b"\x7fELF\0\0", UnsupportedFile), (b" ", InvalidFile)]
 )
 def test_a_rejection_keeps_its_type_and_message(tmp_path: Path, content: bytes, expected: type[Exception]) -> None:
     path = tmp_path / "upload"
@@ -116,7 +117,7 @@ def test_a_child_that_takes_too_much_memory_ends_in_a_reason(saboteur: Saboteur)
 
 def test_a_child_that_is_killed_ends_in_a_reason(saboteur: Saboteur) -> None:
     assert saboteur.outcome("import os; os.kill(os.getpid(), 9)").startswith(
-        "ParseLimitExceeded the parser was killed while it read 'a.txt'"
+        "ParserKilled the parser was killed while it read 'a.txt'"
     )
 
 
@@ -158,6 +159,132 @@ def test_children_die_with_their_worker(saboteur: Saboteur) -> None:
         child = psutil.Process(wait_for_pid(saboteur.folder / "pid"))
         worker.send_signal(signal.SIGKILL)
     child.wait(timeout=10)
+
+
+@pytest.mark.parametrize(
+    ("end", "limits"),
+    [
+        ("program.wait()", "timeout_s=5.0"),
+        ("os.kill(os.getpid(), 9)", ""),
+        ("import ctypes; ctypes.string_at(0)", ""),
+        ("self.forgotten = program; return DocumentBuilder(media_type).build()", ""),
+    ],
+    ids=["time", "killed", "crashed", "done"],
+)
+def test_programs_that_a_parser_started_end_with_it(saboteur: Saboteur, end: str, limits: str) -> None:
+    """Tesseract is one; however its parser ends, it does not go on."""
+    start = (
+        "import os, subprocess; from ingest.documents import DocumentBuilder; "
+        "program = subprocess.Popen(['sleep', '600']); "
+        f"open({str(saboteur.folder / 'pid')!r}, 'w').write(str(program.pid)); "
+    )
+    saboteur.outcome(start + end, limits)
+    assert_gone(wait_for_pid(saboteur.folder / "pid"))
+
+
+def test_programs_that_a_parser_started_end_with_the_worker(saboteur: Saboteur) -> None:
+    """A worker that is killed cannot kill anybody; its child does."""
+    start = (
+        "import subprocess; program = subprocess.Popen(['sleep', '600']); "
+        f"open({str(saboteur.folder / 'pid')!r}, 'w').write(str(program.pid)); program.wait()"
+    )
+    with saboteur.start(start) as worker:
+        program = wait_for_pid(saboteur.folder / "pid")
+        assert psutil.pid_exists(program)
+        worker.send_signal(signal.SIGKILL)
+    assert_gone(program)
+
+
+def assert_gone(pid: int) -> None:
+    """Wait until the process has ended; where nobody takes its exit status, what is left of it is a zombie."""
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline:
+        try:
+            if psutil.Process(pid).status() == psutil.STATUS_ZOMBIE:
+                return
+        except psutil.NoSuchProcess:
+            return
+        time.sleep(0.05)
+    raise AssertionError(f"process {pid} goes on")
+
+
+class Scanner:
+    """Runs `parse_in_child` on an image, in a fresh interpreter that finds a stand-in for Tesseract."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.pid = folder / "pid"
+
+    def start(self, script: str, limits: str, *, cancelled: str = "False", frames: int = 1) -> subprocess.Popen[str]:
+        """`script` is the stand-in's, `cancelled` an expression; each frame shows the same."""
+        images = [a_picture("word", size=(700, 600)) for _ in range(frames)]
+        (self.folder / "scan").write_bytes(encoded(images[0], "TIFF", save_all=True, append_images=images[1:]))
+        main = self.folder / "main.py"
+        main.write_text(
+            "from pathlib import Path\n"
+            "from ingest.sandbox import ParseLimits, parse_in_child\n"
+            f"pid = Path({str(self.pid)!r})\n"
+            "try:\n"
+            f"    document = parse_in_child(Path({str(self.folder / 'scan')!r}), filename='a.tif', "
+            f"limits=ParseLimits({limits}), cancelled=lambda: {cancelled})\n"
+            "    print(document.pages_read, document.text, *document.warnings, sep='|')\n"
+            "except BaseException as error:\n"
+            "    print(type(error).__name__, error)\n"
+        )
+        environment = os.environ | {"PYTHONPATH": str(ROOT), "PATH": stand_in(self.folder, script)}
+        return subprocess.Popen([sys.executable, str(main)], env=environment, stdout=subprocess.PIPE, text=True)
+
+    @property
+    def endless(self) -> str:
+        """A script that notes its process and then does not end."""
+        return f"echo $$ > {self.pid}.new; mv {self.pid}.new {self.pid}; exec sleep 600"
+
+
+@pytest.fixture
+def scanner(tmp_path: Path) -> Scanner:
+    return Scanner(tmp_path)
+
+
+def test_ocr_ends_in_time_and_the_document_says_what_was_not_read(scanner: Scanner) -> None:
+    """A part of it is left to make a document of the pages that were read before."""
+    answer = hocr(hocr_line(hocr_word("word", (60, 60, 130, 90)), size=30))
+    script = f"if mkdir {scanner.folder}/first 2>/dev/null; then cat <<'END'\n{answer}\nEND\nelse {scanner.endless}; fi"
+    with scanner.start(script, "timeout_s=90.0, cpu_s=6", frames=5) as process:
+        output = process.communicate(timeout=120)[0].strip()
+    pages_read, text, _, unread = output.split("|")
+    assert (pages_read, text) == ("1", "word")
+    assert unread.endswith("were not read: the time limit of 6 s was reached; split the document")
+    assert_gone(wait_for_pid(scanner.pid))
+
+
+def test_a_cancelled_parse_ends_ocr_too(scanner: Scanner) -> None:
+    """Cancelled while Tesseract is at work, both are gone."""
+    with scanner.start(scanner.endless, "", cancelled="pid.exists()") as process:
+        assert process.communicate(timeout=120)[0].startswith("ParseCancelled")
+    assert_gone(wait_for_pid(scanner.pid))
+
+
+def test_a_killed_worker_ends_ocr_too(scanner: Scanner) -> None:
+    """Tesseract does not go on for a document that nobody waits for."""
+    with scanner.start(scanner.endless, "") as worker:
+        pid = wait_for_pid(scanner.pid)
+        worker.send_signal(signal.SIGKILL)
+    assert_gone(pid)
+
+
+@needs_tesseract
+def test_a_scan_is_read_within_the_default_limits(tmp_path: Path) -> None:
+    """Tesseract inherits the limits of the child and gets by with them."""
+    (tmp_path / "upload").write_bytes(encoded(a_picture("The pump needs no oil before the first start."), "PNG"))
+    document = parse_in_child(tmp_path / "upload", filename="a.png")
+    assert document.text == "The pump needs no oil before the first start."
+
+
+def test_the_languages_of_ocr_reach_the_child(tmp_path: Path) -> None:
+    """A language that is not installed is named; so is OCR that is not installed."""
+    (tmp_path / "upload").write_bytes(encoded(a_picture("word"), "PNG"))
+    with pytest.raises(InvalidFile, match=r"no data for 'xyz'|no OCR is installed"):
+        parse_in_child(tmp_path / "upload", filename="a.png", limits=ParseLimits(ocr_languages=("xyz",)))
 
 
 def wait_for_pid(path: Path) -> int:

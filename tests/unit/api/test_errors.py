@@ -3,7 +3,7 @@
 from typing import Annotated, Any
 
 import pytest
-from fastapi import FastAPI
+from fastapi import FastAPI, HTTPException
 from pydantic import Field
 from starlette.testclient import TestClient
 
@@ -31,6 +31,10 @@ def client() -> TestClient:
     @app.get("/raise/{name}")
     def fail(name: str) -> None:
         raise (ZeroDivisionError("secret detail") if name == "fault" else getattr(errors, name)("What went wrong."))
+
+    @app.post("/upload")
+    def upload() -> None:
+        raise HTTPException(400, "There was an error parsing the body") from OSError(28, "No space left on device")
 
     add_error_handlers(app)
     app.add_middleware(RequestId)
@@ -164,3 +168,10 @@ def test_every_error_class_has_a_default_message_and_a_code() -> None:
         if isinstance(error, type) and issubclass(error, errors.FootnoteError):
             assert error().message
             assert error.code
+
+
+def test_an_upload_that_the_disk_has_no_room_for_may_be_tried_again(client: TestClient) -> None:
+    """FastAPI makes a 400 of it, as if the client had sent something wrong; the answer says what it was."""
+    reply = client.post("/upload")
+    assert (reply.status_code, reply.headers["x-should-retry"]) == (503, "true")
+    assert "No space left on device" in reply.json()["error"]["message"]

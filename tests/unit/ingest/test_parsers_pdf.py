@@ -14,7 +14,7 @@ from reportlab.pdfgen.canvas import Canvas
 from catalog.errors import InvalidFile
 from ingest.documents import Box, Category, ParsedDocument
 from ingest.parsers import parse_file
-from ingest.parsers.pdf import block_text
+from ingest.parsers.page_text import block_text
 from ingest.parsers.pdf_columns import in_reading_order
 from ingest.parsers.pdf_layout import Block, Style, group_lines
 from ingest.parsers.pdf_lines import Line, Segment
@@ -138,7 +138,9 @@ def test_running_heads_and_page_numbers_are_left_out(tmp_path: Path) -> None:
     assert [element.page for element in document.elements] == [1, 2, 3, 4, 5]
 
 
-def test_a_page_without_text_is_stated(tmp_path: Path) -> None:
+def test_a_page_without_text_is_stated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "")
+
     def draw(canvas: Canvas) -> None:
         write(canvas, 72, 100, "Words")
         canvas.showPage()
@@ -148,11 +150,12 @@ def test_a_page_without_text_is_stated(tmp_path: Path) -> None:
         canvas.showPage()
 
     document = parse(tmp_path, pdf(draw))
-    assert document.warnings == ("pages 2 to 3 have no text layer; OCR is not available in this version",)
+    assert document.warnings == ("pages 2 to 3 have no text layer and no OCR is installed (apt install tesseract-ocr)",)
     assert (document.pages, document.pages_read) == (4, 2)
 
 
-def test_a_pdf_without_any_text_is_refused(tmp_path: Path) -> None:
+def test_a_pdf_without_any_text_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "")
     with pytest.raises(InvalidFile, match=r"'a\.pdf' holds no text: page 1 has no text layer"):
         parse(tmp_path, pdf(lambda canvas: canvas.rect(100, 100, 200, 200, fill=1)))
 

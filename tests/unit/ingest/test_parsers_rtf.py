@@ -44,6 +44,7 @@ def test_rtf_paragraphs_headings_and_tables_come_in_order(tmp_path: Path) -> Non
         (TEXT, "A bold word {x}."),
         (TABLE, "| a\\|b | c |\n| --- | --- |\n| 1 |  |"),
         (TEXT, "End of \\cell."),
+        (TEXT, "Page head"),
     ]
     assert document.elements[2].headings == ("Part", "Detail")
     assert document.title == "Part"
