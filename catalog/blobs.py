@@ -74,6 +74,23 @@ class BlobStore:
             raise
         return StagedBlob(path=path, sha256=digest.hexdigest(), bytes=size)
 
+    @contextmanager
+    def scratch(self) -> Iterator[Path]:
+        """Yield an empty folder beside the staged blobs; it goes with all that is in it at the end of the block."""
+        with _translated():
+            folder = Path(tempfile.mkdtemp(dir=self.staging))
+        try:
+            yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+    def adopt(self, path: Path) -> StagedBlob:
+        """Make a file of a scratch folder a staged blob, with its bytes safe on the disk."""
+        with _translated(), path.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+            os.fsync(file.fileno())
+            return StagedBlob(path=path, sha256=digest, bytes=file.tell())
+
     def store(self, blob: StagedBlob) -> None:
         """Make a staged blob visible under its name; the staged copy is used up."""
         target = self._path(blob.sha256)
@@ -127,10 +144,13 @@ class BlobStore:
             yield path.rsplit("/", 1)[-1], now - (modified if isinstance(modified, float) else modified.timestamp())
 
     def clear_stale_staging(self) -> int:
-        """Remove what killed processes left in the staging folder; return how many files."""
+        """Remove what killed processes left in the staging folder; return how many files and folders."""
         stale = [p for p in self.staging.iterdir() if time.time() - p.stat().st_mtime > STALE_STAGING_S]
         for path in stale:
-            path.unlink(missing_ok=True)
+            if path.is_dir():
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                path.unlink(missing_ok=True)
         return len(stale)
 
     def _path(self, sha256: str) -> str:

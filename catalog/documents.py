@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from sqlalchemy import ColumnElement, delete, func, insert, literal, select, update
 from sqlalchemy.orm import Session, undefer
 
-from catalog import feed
+from catalog import archives, feed
 from catalog.database import Database
 from catalog.errors import LeaseLost
 from catalog.ids import new_document_number
@@ -54,6 +54,8 @@ class DocumentRecord:
     chunk_count: int
     # In order; read once, so that they need not be in memory together.
     chunks: Iterable[ChunkRecord]
+    # Of an archive: the files that were unpacked from it, which are queued when it is published.
+    members: Sequence[str] = ()
 
 
 def publish(database: Database, job: Job, record: DocumentRecord) -> int:
@@ -67,7 +69,8 @@ def publish(database: Database, job: Job, record: DocumentRecord) -> int:
         _complete(session, job)
         remove(database, session, Document.vector_store_file_id == job.id)
         document_id = _insert(session, job, record)
-        _remove_older_versions(database, session, job)
+        _remove_older_versions(database, session, job, record.members)
+        archives.queue(session, job, record.members)
         feed.record(database, session, [document_id])
         return document_id
 
@@ -91,23 +94,27 @@ def publish_copy(database: Database, job: Job, content_key: str) -> int | None:
         return document_id
 
 
-def _remove_older_versions(database: Database, session: Session, job: Job) -> None:
+def _remove_older_versions(database: Database, session: Session, job: Job, members: Sequence[str] = ()) -> None:
+    """`members`: files unpacked from the job's own; those of an older version that they replace stay until then."""
     if job.source is None:
         return
-    older = session.scalars(
-        select(VectorStoreFile).where(
+    older = session.execute(
+        select(VectorStoreFile.id, VectorStoreFile.file_id)
+        .where(
             VectorStoreFile.vector_store_id == job.vector_store_id,
             VectorStoreFile.source == job.source,
             VectorStoreFile.id < job.id,
         )
+        .with_for_update()
     ).all()
-    for entry in older:
-        remove(database, session, Document.vector_store_file_id == entry.id)
-        session.delete(entry)
-    session.flush()
+    if not older:
+        return
+    file_ids = [file_id for _, file_id in older]
+    entries = [entry_id for entry_id, _ in older] + archives.superseded(session, job, file_ids, members)
+    remove(database, session, Document.vector_store_file_id.in_(entries))
+    session.execute(delete(VectorStoreFile).where(VectorStoreFile.id.in_(entries)))
     # Their bytes came from the folder, like the new ones: a file that no store holds any more goes too.
-    still_used = select(VectorStoreFile.file_id)
-    session.execute(delete(File).where(File.id.in_([e.file_id for e in older]), File.id.not_in(still_used)))
+    archives.delete_unused(session, file_ids, heir=job.file_id)
 
 
 def _complete(session: Session, job: Job) -> None:

@@ -23,9 +23,7 @@ def remove_expired(database: Database, blobs: BlobStore) -> int:
         expired = [store.id for store in limited if store.is_expired(now) and store.id in filled]
     for store_id in expired:
         _empty(database, store_id, now)
-    hashes = [sha for file_id in ended if (sha := _remove_file(database, file_id))]
-    for sha in hashes:
-        files.delete_blob_if_unused(database, blobs, sha)
+    files.delete_unused_blobs(database, blobs, [sha for file_id in ended for sha in _remove_file(database, file_id)])
     return len(ended) + len(expired)
 
 
@@ -39,7 +37,7 @@ def _empty(database: Database, store_id: str, now: float) -> None:
             session.delete(entry)
 
 
-def _remove_file(database: Database, file_id: str) -> str | None:
+def _remove_file(database: Database, file_id: str) -> set[str]:
     with database.write() as session:
-        file = session.get(File, file_id)
-        return files.remove_row(database, session, file) if file else None
+        file = session.get(File, file_id)  # A member has gone with its archive.
+        return files.remove_row(database, session, file) if file else set()

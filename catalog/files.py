@@ -1,22 +1,24 @@
 """Uploaded files: rows and their blobs, which come and go together."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from catalog import documents
+from catalog import archives, documents
 from catalog.blobs import BlobStore, StagedBlob
 from catalog.database import Database
-from catalog.errors import NotFound
+from catalog.errors import Conflict, NotFound
 from catalog.ids import FILE, new_id
 from catalog.models import Document, File
 from catalog.paging import Page, PageRequest, fetch_page
 
 # Blobs younger than this may belong to an upload whose row is not committed yet.
 SWEEP_MIN_AGE_S = 3600.0
+# Blobs that one transaction deletes: on SQLite nobody else can write meanwhile.
+_BLOBS_TOGETHER = 50
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -39,18 +41,30 @@ def insert(database: Database, session: Session, blobs: BlobStore, blob: StagedB
     The blob gets its name inside the transaction, under a lock that deletion takes too: so a deletion of the last
     file with the same bytes cannot remove the blob from under this row.
     """
+    database.lock(session, blob.sha256)
+    blobs.store(blob)
+    return _insert_row(session, blob.sha256, blob.bytes, new)
+
+
+def insert_copy(database: Database, session: Session, blobs: BlobStore, sha256: str, size: int, new: NewFile) -> File:
+    """Like `insert`, for bytes that another file has brought already. Raises Conflict when they went with it."""
+    database.lock(session, sha256)
+    if not blobs.exists(sha256):
+        raise Conflict(f"The bytes with SHA-256 {sha256} are not stored any more.")
+    return _insert_row(session, sha256, size, new)
+
+
+def _insert_row(session: Session, sha256: str, size: int, new: NewFile) -> File:
     file = File(
         id=new_id(FILE),
         project_id=new.project_id,
         filename=new.filename,
         purpose=new.purpose,
-        bytes=blob.bytes,
-        sha256=blob.sha256,
+        bytes=size,
+        sha256=sha256,
         created_at=time.time(),
         expires_at=new.expires_at,
     )
-    database.lock(session, blob.sha256)
-    blobs.store(blob)
     session.add(file)
     session.flush()
     return file
@@ -77,27 +91,43 @@ def list_page(session: Session, project_id: str, request: PageRequest, *, purpos
 
 
 def delete(database: Database, blobs: BlobStore, project_id: str, file_id: str) -> None:
-    """Remove the file from every store, its row, and its blob if no other file has the same bytes."""
+    """Remove the file from every store, its row, and its blob if no other file has the same bytes.
+
+    What was unpacked from it goes with it.
+    """
     with database.write() as session:
-        sha256 = remove_row(database, session, get(session, project_id, file_id))
-    delete_blob_if_unused(database, blobs, sha256)
+        hashes = remove_row(database, session, get(session, project_id, file_id))
+    delete_unused_blobs(database, blobs, hashes)
 
 
-def remove_row(database: Database, session: Session, file: File) -> str:
-    """Remove a file's row with its documents and jobs; return the hash whose blob may now be unused."""
-    documents.remove(database, session, Document.file_id == file.id)
-    session.delete(file)  # Its vector-store files go by ON DELETE CASCADE.
-    return file.sha256
+def remove_row(database: Database, session: Session, file: File) -> set[str]:
+    """Remove a file's row and those of an archive's members, with documents and jobs.
+
+    Return the hashes whose blobs may now be unused.
+    """
+    levels = archives.lock_levels(session, file.id)
+    documents.remove(database, session, Document.file_id.in_([file_id for level in levels for file_id in level]))
+    return archives.delete_rows(session, levels)
 
 
-def delete_blob_if_unused(database: Database, blobs: BlobStore, sha256: str) -> bool:
-    """Delete the blob unless a file needs it. A crash in here leaves an unused blob, which `sweep` finds."""
-    with database.write() as session:
-        database.lock(session, sha256)
-        if session.scalar(select(File.id).where(File.sha256 == sha256).limit(1)) is not None:
-            return False
-        blobs.delete(sha256)
-        return True
+def delete_unused_blobs(database: Database, blobs: BlobStore, hashes: Iterable[str]) -> int:
+    """Delete those of the blobs that no file needs; return how many.
+
+    A crash in here leaves unused blobs, which `sweep` finds.
+    """
+    # In order: transactions that lock several in another one could wait for each other.
+    ordered = sorted(set(hashes))
+    deleted = 0
+    for first in range(0, len(ordered), _BLOBS_TOGETHER):
+        group = ordered[first : first + _BLOBS_TOGETHER]
+        with database.write() as session:
+            for sha256 in group:
+                database.lock(session, sha256)
+            used = set(session.scalars(select(File.sha256).where(File.sha256.in_(group))))
+            for sha256 in used.symmetric_difference(group):
+                blobs.delete(sha256)
+                deleted += 1
+    return deleted
 
 
 def sweep(database: Database, blobs: BlobStore, *, min_age_s: float = SWEEP_MIN_AGE_S) -> int:
@@ -106,7 +136,7 @@ def sweep(database: Database, blobs: BlobStore, *, min_age_s: float = SWEEP_MIN_
         used = set(session.scalars(select(File.sha256)))
     candidates = [sha for sha, age_s in blobs.names() if sha not in used and age_s >= min_age_s]
     blobs.clear_stale_staging()
-    return sum(delete_blob_if_unused(database, blobs, sha) for sha in candidates)
+    return delete_unused_blobs(database, blobs, candidates)
 
 
 def names(session: Session, file_ids: Sequence[str]) -> dict[str, str]:

@@ -5,12 +5,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from sqlalchemy import func, select
-from sqlalchemy.orm import Session, undefer
+from sqlalchemy.orm import Session, aliased, undefer
 
 from catalog.blobs import BlobStore
 from catalog.database import Database
 from catalog.files import SWEEP_MIN_AGE_S
-from catalog.models import Change, Chunk, Document, File, JobStatus, VectorStoreFile
+from catalog.models import ArchiveMember, Change, Chunk, Document, File, JobStatus, VectorStoreFile
 
 # A job whose lease ended this long ago, with workers running, is stuck.
 STUCK_AFTER_S = 300.0
@@ -33,6 +33,7 @@ def check(database: Database, blobs: BlobStore, *, orphan_age_s: float = SWEEP_M
         return [
             *_blob_problems(session, blobs, orphan_age_s),
             *_job_problems(session),
+            *_archive_problems(session),
             *_document_problems(session),
             *_feed_problems(session),
         ]
@@ -63,6 +64,16 @@ def _job_problems(session: Session) -> Iterator[Problem]:
         yield Problem(
             kind="stuck job", detail=f"{entry.file_id} in {entry.vector_store_id} was held by {entry.owner}, long ago"
         )
+
+
+def _archive_problems(session: Session) -> Iterator[Problem]:
+    archive = aliased(File)
+    joined = select(ArchiveMember.file_id, ArchiveMember.archive_id, File.project_id, archive.project_id)
+    joined = joined.outerjoin(File, File.id == ArchiveMember.file_id)
+    joined = joined.outerjoin(archive, archive.id == ArchiveMember.archive_id)
+    for file_id, archive_id, project_id, archive_project_id in session.execute(joined):
+        if project_id is None or project_id != archive_project_id:
+            yield Problem(kind="orphan member", detail=f"{file_id} was unpacked from {archive_id}: one of them is gone")
 
 
 def _document_problems(session: Session) -> Iterator[Problem]:

@@ -69,7 +69,8 @@ class ArchiveMember(Base):
     __tablename__ = "archive_members"
 
     file_id: Mapped[str] = mapped_column(ForeignKey("files.id", ondelete="CASCADE"), primary_key=True)
-    archive_id: Mapped[str] = mapped_column(ForeignKey("files.id", ondelete="CASCADE"), index=True)
+    # Without a cascade: that would leave the member's file behind. Members are deleted before their archive.
+    archive_id: Mapped[str] = mapped_column(ForeignKey("files.id"), index=True)
     # Its path inside the archive, with forward slashes.
     path: Mapped[str]
 

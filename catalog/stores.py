@@ -5,10 +5,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from sqlalchemy import delete as delete_rows
 from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
-from catalog import documents, feed, files, jobs
+from catalog import archives, documents, feed, files, jobs
 from catalog.database import Database
 from catalog.errors import Conflict, IndexIncompatible, InvalidRequest, NotFound
 from catalog.ids import VECTOR_STORE, new_id
@@ -35,6 +36,7 @@ class NewVectorStoreFile:
     attributes: Mapping[str, Any] = field(default_factory=dict)
     chunking_strategy: Mapping[str, Any] = field(default_factory=lambda: {"type": "auto"})
     source: str | None = None
+    source_version: str | None = None
 
 
 def create(session: Session, new: NewVectorStore) -> VectorStore:
@@ -134,6 +136,7 @@ def attach(session: Session, store: VectorStore, new: NewVectorStoreFile) -> Vec
     entry.attributes = dict(new.attributes)
     entry.chunking_strategy = dict(new.chunking_strategy)
     entry.source = new.source
+    entry.source_version = new.source_version
     _queue_again(entry)
     store.last_active_at = time.time()
     session.flush()
@@ -248,9 +251,10 @@ def set_attributes(database: Database, session: Session, entry: VectorStoreFile,
 
 
 def detach(database: Database, session: Session, entry: VectorStoreFile) -> None:
-    """Take a file out of a store: its document goes at once, its file stays."""
-    documents.remove(database, session, Document.vector_store_file_id == entry.id)
-    session.delete(entry)
+    """Take a file out of a store, with what was unpacked from it: documents go at once, files stay."""
+    entries = [entry.id, *archives.entries_inside(session, entry)]
+    documents.remove(database, session, Document.vector_store_file_id.in_(entries))
+    session.execute(delete_rows(VectorStoreFile).where(VectorStoreFile.id.in_(entries)))
 
 
 def cancel(session: Session, entry: VectorStoreFile) -> None:

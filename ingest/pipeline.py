@@ -5,7 +5,7 @@ import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
-from pathlib import PurePath
+from pathlib import Path, PurePath
 from typing import Final
 
 import numpy as np
@@ -18,10 +18,12 @@ from catalog.documents import ChunkRecord, DocumentRecord
 from catalog.errors import InvalidFile, LeaseLost
 from catalog.jobs import Job
 from catalog.models import File
+from ingest.archives import keep, limits_left
 from ingest.chunking import ChunkSpan, chunk, context_of, parse_strategy
 from ingest.documents import ParsedDocument
 from ingest.sandbox import ParseCancelled, ParseLimits, parse_in_child
 from ingest.spool import ChunkSpool
+from ingest.unpacking import ArchiveLimits, Unpacking
 from retrieval.embedders.base import Embedder
 from retrieval.windows import split_windows
 
@@ -51,6 +53,8 @@ class Draft:
     content_key: str
     parsed: ParsedDocument
     chunks: ChunkSpool
+    # Of an archive: the files that were unpacked from it.
+    members: Sequence[str] = ()
     # Why it will not be finished.
     error: Exception | None = None
 
@@ -76,18 +80,20 @@ class Draft:
             content_key=self.content_key,
             chunk_count=len(self.chunks),
             chunks=self.chunks,
+            members=self.members,
         )
 
 
 @dataclass(frozen=True, kw_only=True)
 class Pipeline:
-    """Parses, chunks and embeds. It reads the catalog and writes nothing: publishing is the worker's."""
+    """Parses, chunks and embeds. It writes nothing but the files of archives: publishing is the worker's."""
 
     database: Database
     blobs: BlobStore
     embedder: Embedder
     window_tokens: int = WINDOW_TOKENS
     limits: ParseLimits = field(default_factory=ParseLimits)
+    archive_limits: ArchiveLimits = field(default_factory=ArchiveLimits)
 
     def content_key(self, job: Job) -> str:
         """Return the digest of everything that decides the chunks: bytes, type hint, strategy, model, our version.
@@ -100,15 +106,28 @@ class Pipeline:
         """Return the job's document without chunks. Raises DocumentRejected, LeaseLost, IndexIncompatible."""
         file = self._file(job)
         progress(0.0)
-        parsed = self._parse(file, progress)
+        with self.blobs.scratch() as folder:
+            parsed = self._parse(file, folder, progress)
+            members = keep(
+                self.database,
+                self.blobs,
+                job,
+                folder,
+                parsed.members,
+                limits=self.archive_limits,
+                progress=progress,
+            )
         progress(_PARSED_SHARE)
+        key = self._content_key(file, job)
         return Draft(
             job=job,
             progress=progress,
             filename=file.filename,
-            content_key=self._content_key(file, job),
+            # Nobody copies an archive's document: the copy would be without the files.
+            content_key=f"{key} of {file.id}" if members else key,
             parsed=parsed,
             chunks=ChunkSpool(self.blobs.staging),
+            members=members,
         )
 
     def embed(self, drafts: Sequence[Draft]) -> Iterator[Draft]:
@@ -186,7 +205,9 @@ class Pipeline:
         ]
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
-    def _parse(self, file: File, progress: Progress) -> ParsedDocument:
+    def _parse(self, file: File, folder: Path, progress: Progress) -> ParsedDocument:
+        """Return the document; the files of an archive are then in `folder`."""
+
         def is_cancelled() -> bool:
             try:
                 progress(0.0)
@@ -194,9 +215,12 @@ class Pipeline:
                 return True
             return False
 
+        unpacking = Unpacking(folder=folder, limits=limits_left(self.database, file.id, self.archive_limits))
         with self.blobs.local_copy(file.sha256) as path:
             try:
-                return parse_in_child(path, filename=file.filename, limits=self.limits, cancelled=is_cancelled)
+                return parse_in_child(
+                    path, filename=file.filename, limits=self.limits, unpacking=unpacking, cancelled=is_cancelled
+                )
             except ParseCancelled as cancelled:
                 raise LeaseLost(f"Work on {file.id!r} is wanted no more.") from cancelled
 

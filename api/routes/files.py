@@ -1,7 +1,6 @@
 """/v1/files"""
 
 import time
-import unicodedata
 from typing import Annotated, Any, Literal
 from urllib.parse import quote
 
@@ -11,7 +10,7 @@ from fastapi.responses import StreamingResponse
 from api.auth import CallerOf, ServicesOf
 from api.wire.common import list_object
 from api.wire.objects import file_object
-from catalog import files
+from catalog import filenames, files
 from catalog.errors import InvalidRequest
 from catalog.files import NewFile
 from catalog.paging import PageRequest
@@ -19,10 +18,7 @@ from catalog.paging import PageRequest
 router = APIRouter(prefix="/v1/files", tags=["Files"])
 
 Purpose = Literal["assistants", "batch", "fine-tune", "vision", "user_data", "evals"]
-_MAX_FILENAME_CHARS = 255
 _READ_BYTES = 1 << 20
-# Overrides of the reading direction: they make `exe.txt` of `txt.exe`. Letters that run right to left stay.
-_DIRECTIONS = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 
 
 @router.post("")
@@ -102,11 +98,9 @@ def clean_filename(name: str) -> str:
     Raises InvalidRequest when nothing is left, or too much.
     """
     # In a multipart header browsers escape these three characters and no others (WHATWG HTML, "multipart/form-data").
-    name = name.replace("%22", '"').replace("%0D", "").replace("%0A", "")
-    kept = (c for c in name if unicodedata.category(c) not in {"Cc", "Cs"} and c not in _DIRECTIONS)
-    name = "".join(kept).strip()
-    if not name or len(name) > _MAX_FILENAME_CHARS:
+    name = filenames.visible(name.replace("%22", '"').replace("%0D", "").replace("%0A", ""))
+    if not name or len(name) > filenames.MAX_CHARS:
         raise InvalidRequest(
-            f"The file name has {len(name)} characters; it needs 1 to {_MAX_FILENAME_CHARS}.", param="file"
+            f"The file name has {len(name)} characters; it needs 1 to {filenames.MAX_CHARS}.", param="file"
         )
     return name

@@ -9,7 +9,7 @@ from api.auth import CallerOf, ServicesOf
 from api.wire.common import PageOf, list_object, plain_page
 from api.wire.objects import vector_store_file_object
 from api.wire.stores import AttachFile, UpdateAttachedFile
-from catalog import documents, estimates, files, jobs, stores
+from catalog import archives, documents, estimates, files, jobs, stores
 from catalog.errors import NotFound
 from catalog.ids import chunk_id
 from catalog.models import Document, JobStatus, VectorStoreFile
@@ -52,11 +52,16 @@ def list_attached_files(
 def list_entries(session: Session, page: Page[VectorStoreFile]) -> dict[str, Any]:
     """Return OpenAI's list of vector-store files."""
     found = documents.of_entries(session, [entry.id for entry in page.items])
-    names = files.names(session, [entry.file_id for entry in page.items])
+    file_ids = [entry.file_id for entry in page.items]
+    names, members = files.names(session, file_ids), archives.members_of(session, file_ids)
     return list_object(
         page,
         lambda entry: vector_store_file_object(
-            entry, names[entry.file_id], found.get(entry.id), estimates.wait_for(session, entry)
+            entry,
+            names[entry.file_id],
+            found.get(entry.id),
+            estimates.wait_for(session, entry),
+            members.get(entry.file_id),
         ),
     )
 
@@ -145,4 +150,5 @@ def _document(session: Session, entry: VectorStoreFile) -> Document:
 def _render(session: Session, entry: VectorStoreFile) -> dict[str, Any]:
     document = documents.of_entries(session, [entry.id]).get(entry.id)
     name = files.names(session, [entry.file_id])[entry.file_id]
-    return vector_store_file_object(entry, name, document, estimates.wait_for(session, entry))
+    member = archives.members_of(session, [entry.file_id]).get(entry.file_id)
+    return vector_store_file_object(entry, name, document, estimates.wait_for(session, entry), member)

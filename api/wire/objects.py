@@ -7,7 +7,7 @@ from catalog import batches
 from catalog.documents import StoredChunk
 from catalog.estimates import Wait
 from catalog.ids import chunk_id
-from catalog.models import Document, File, FileBatch, JobStatus, VectorStore, VectorStoreFile
+from catalog.models import ArchiveMember, Document, File, FileBatch, JobStatus, VectorStore, VectorStoreFile
 from ingest.chunking import AUTO_MAX_TOKENS
 from retrieval.searcher import Passage
 
@@ -76,6 +76,7 @@ def vector_store_file_object(
     filename: str,
     document: Document | None,
     wait: Wait = Wait(),
+    member: ArchiveMember | None = None,
 ) -> dict[str, Any]:
     failed = entry.status == JobStatus.FAILED
     return {
@@ -90,6 +91,7 @@ def vector_store_file_object(
         "chunking_strategy": _chunking_strategy(entry.chunking_strategy),
         "filename": filename,
         "source": entry.source,
+        "archive": {"file_id": member.archive_id, "path": member.path} if member else None,
         "title": document.title if document else None,
         "progress": entry.progress,
         "seconds_left": _rounded(wait.seconds_left),

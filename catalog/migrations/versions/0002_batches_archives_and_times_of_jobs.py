@@ -49,7 +49,7 @@ def upgrade() -> None:
         sa.Column("archive_id", sa.Text(), nullable=False),
         sa.Column("path", sa.Text(), nullable=False),
         sa.ForeignKeyConstraint(["file_id"], ["files.id"], name="fk_archive_members_file_id", ondelete="CASCADE"),
-        sa.ForeignKeyConstraint(["archive_id"], ["files.id"], name="fk_archive_members_archive_id", ondelete="CASCADE"),
+        sa.ForeignKeyConstraint(["archive_id"], ["files.id"], name="fk_archive_members_archive_id"),
         sa.PrimaryKeyConstraint("file_id", name="pk_archive_members"),
     )
     op.create_index("ix_archive_members_archive_id", "archive_members", ["archive_id"])

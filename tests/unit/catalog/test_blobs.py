@@ -56,6 +56,30 @@ def test_a_staged_blob_is_not_visible(blobs: BlobStore) -> None:
     assert not blob.path.exists()
 
 
+def test_a_scratch_folder_goes_with_all_that_is_in_it(blobs: BlobStore, tmp_path: Path) -> None:
+    """But for a file that was adopted and stored: that is a blob like any other."""
+    with blobs.scratch() as folder:
+        (folder / "left").write_bytes(b"left")
+        (folder / "kept").write_bytes(b"content")
+        blob = blobs.adopt(folder / "kept")
+        assert (blob.sha256, blob.bytes) == (hashlib.sha256(b"content").hexdigest(), 7)
+        blobs.store(blob)
+    assert staged_files(tmp_path) == []
+    with blobs.open(blob.sha256) as stream:
+        assert stream.read() == b"content"
+
+
+def test_a_scratch_folder_of_a_killed_process_is_cleared_when_it_is_old(blobs: BlobStore, tmp_path: Path) -> None:
+    """A young one may be in use."""
+    left = tmp_path / "staging" / "left"
+    left.mkdir()
+    (left / "0").write_bytes(b"content")
+    assert (blobs.clear_stale_staging(), left.exists()) == (0, True)
+    old = time.time() - STALE_STAGING_S - 10
+    os.utime(left, (old, old))
+    assert (blobs.clear_stale_staging(), left.exists()) == (1, False)
+
+
 def test_equal_bytes_are_stored_once(blobs: BlobStore) -> None:
     """Storing twice equals storing once."""
     assert put(blobs, b"same") == put(blobs, b"same")

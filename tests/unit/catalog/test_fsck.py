@@ -8,6 +8,7 @@ from catalog import fsck
 from catalog.blobs import BlobStore
 from catalog.database import Database
 from catalog.fsck import Problem
+from catalog.models import ArchiveMember
 from tests.builders import a_claim, a_file, a_store, an_entry, publish_text
 
 
@@ -64,6 +65,19 @@ def test_damage_is_found(filled: Database, blobs: BlobStore, statement: str, kin
     """Each kind of inconsistency has its name."""
     damage(filled, statement)
     assert kind in kinds(fsck.check(filled, blobs, orphan_age_s=0))
+
+
+@pytest.mark.parametrize("gone", ["archive_id", "file_id"])
+def test_a_member_without_its_archive_is_found(filled: Database, blobs: BlobStore, gone: str) -> None:
+    """And an archive's entry for a member that is no file any more."""
+    archive, member = a_file(filled, blobs, b"archive"), a_file(filled, blobs, b"member")
+    with filled.write() as session:
+        session.add(ArchiveMember(file_id=member.id, archive_id=archive.id, path="a.txt"))
+    assert fsck.check(filled, blobs) == []
+    damage(filled, f"DELETE FROM files WHERE id = (SELECT {gone} FROM archive_members)")
+    (problem,) = fsck.check(filled, blobs)
+    assert problem.kind == "orphan member"
+    assert archive.id in problem.detail
 
 
 def test_a_blob_that_is_gone_is_found(filled: Database, blobs: BlobStore) -> None:
