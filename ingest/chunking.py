@@ -34,7 +34,7 @@ _RULE: Final = re.compile(r"[\s|:-]+")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class AutoStrategy:
-    """Our own: cut at headings, then paragraphs, then sentences; no overlap."""
+    """Our own: cut at headings, then paragraphs, then sentences, then lines; no overlap."""
 
     max_tokens: int = AUTO_MAX_TOKENS
     min_tokens: int = AUTO_MIN_TOKENS
@@ -141,6 +141,14 @@ class _Tokens:
     def span(self, count: int) -> tuple[int, int]:
         """Return where the next `count` tokens lie; they have to be `ahead`."""
         return self._ahead[0][0], self._ahead[count - 1][1]
+
+    def whole_words(self, count: int) -> int:
+        """Return how many of the next `count` tokens to take so that a blank follows; all where none does in a half.
+
+        One more token than `count` has to be `ahead`.
+        """
+        cuts = (n for n in range(count, count // 2, -1) if self._ahead[n - 1][1] < self._ahead[n][0])
+        return next(cuts, count)
 
     def drop(self, count: int) -> None:
         """Go past the next `count` tokens, or past those that were read if they are fewer."""
@@ -265,14 +273,26 @@ def _pieces(element: Element, tokens: _Tokens, max_tokens: int) -> Iterator[_Pie
     is_table = element.category is Category.TABLE
     cut = _rows if is_table or element.category is Category.CODE else iterate_sentences
     header = _header_row(tokens.text, element) if is_table else ""
+    if len(header) > max_tokens * _TOKEN_CHARACTERS:
+        header = ""
     budget = max(max_tokens // 2, max_tokens - len(tokens.tokenize(header)))
-    for start, end, size in _pack(cut(tokens.text, element.start, element.end), tokens, budget):
+    parts = _fitting(cut(tokens.text, element.start, element.end), tokens, budget)
+    for start, end, size in _pack(parts, tokens, budget):
         repeats = "" if start == element.start else header
         yield _Piece(start=start, end=end, tokens=size, element=element, table_header=repeats)
 
 
+def _fitting(parts: Iterable[tuple[int, int]], tokens: _Tokens, max_tokens: int) -> Iterator[tuple[int, int]]:
+    """Yield the lines of a part that is too long in its place; all tokens before the part are dropped by then."""
+    for start, end in parts:
+        if tokens.ahead(end, limit=max_tokens + 1) > max_tokens:
+            yield from _rows(tokens.text, start, end)
+        else:
+            yield start, end
+
+
 def _pack(parts: Iterable[tuple[int, int]], tokens: _Tokens, max_tokens: int) -> Iterator[tuple[int, int, int]]:
-    """Join neighbouring parts while they fit; cut one that alone is too long at token boundaries."""
+    """Join neighbouring parts while they fit; cut one that alone is too long between words, or else tokens."""
     open_start, open_end, open_tokens = 0, 0, 0
     for _, part_end in parts:
         count = tokens.ahead(part_end, limit=max_tokens + 1)
@@ -280,8 +300,9 @@ def _pack(parts: Iterable[tuple[int, int]], tokens: _Tokens, max_tokens: int) ->
             yield open_start, open_end, open_tokens
             open_tokens = 0
         while count > max_tokens:
-            yield *tokens.span(max_tokens), max_tokens
-            tokens.drop(max_tokens)
+            taken = tokens.whole_words(max_tokens)
+            yield *tokens.span(taken), taken
+            tokens.drop(taken)
             count = tokens.ahead(part_end, limit=max_tokens + 1)
         if count and not open_tokens:
             open_start = tokens.span(count)[0]

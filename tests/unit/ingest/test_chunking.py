@@ -143,6 +143,22 @@ def test_a_long_paragraph_is_cut_at_sentences() -> None:
     assert [s.tokens for s in chunks_of(document, AutoStrategy(max_tokens=20))] == [20, 11] * 3
 
 
+def test_a_sentence_that_is_too_long_is_cut_at_its_lines() -> None:
+    """A log or a table in plain text has no sentences; its lines stay whole where they fit."""
+    lines = [f"{words(9, name)} |" for name in "abcde"]
+    document = a_document((TEXT, "\n".join(lines)))
+    found = texts(document, chunks_of(document, AutoStrategy(max_tokens=25)))
+    assert ["\n".join(lines[:2]), "\n".join(lines[2:4]), lines[4]] == found
+    assert [f"{words(8, 'a')}", "a8 |"] == texts(document, chunks_of(document, AutoStrategy(max_tokens=8)))[:2]
+
+
+def test_a_line_that_is_too_long_is_cut_between_words() -> None:
+    """Where there is a blank in the second half of what fits; else between tokens."""
+    document = a_document((TEXT, "one two-three-four five-six seven-eight-nine-ten-eleven-twelve"))
+    found = texts(document, chunks_of(document, AutoStrategy(max_tokens=8)))
+    assert found == ["one two-three-four", "five-six seven-eight-nine", "-ten-eleven-twelve"]
+
+
 def test_a_table_is_whole_where_it_fits() -> None:
     """It shares a chunk with its surroundings, or has its own, but is not cut without need."""
     table = "| a | b |\n| --- | --- |\n| 1 | 2 |"
@@ -161,6 +177,13 @@ def test_the_parts_of_a_long_table_repeat_its_header() -> None:
     assert ["", *["| name | size |"] * len(others)] == [span.table_header for span in [first, *others]]
     for text in texts(document, [first, *others]):
         assert all(line.startswith("|") and line.endswith("|") for line in text.splitlines())
+
+
+def test_a_header_that_would_fill_chunks_is_not_repeated() -> None:
+    """A table of thousands of columns costs no more than its length."""
+    table = f"| {words(10_000)} |\n| --- |\n" + "\n".join(f"| row{n} |" for n in range(40))
+    document = a_document((TABLE, table))
+    assert {""} == {span.table_header for span in chunks_of(document, AutoStrategy(max_tokens=60))}
 
 
 def test_a_table_without_a_rule_has_no_header() -> None:
