@@ -4,13 +4,20 @@ import os
 import tomllib
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import Field, ValidationError, field_validator
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
+from pydantic_settings import (
+    BaseSettings,
+    NoDecode,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
 
 from catalog.errors import ConfigurationError
 from generation.backends.extractive import MIN_EVIDENCE
+from ingest.sources.allowed_hosts import AllowedHosts
 from retrieval.searcher import DENSE_WEIGHT
 
 CONFIG_FILE: Final = "footnote.toml"
@@ -70,12 +77,37 @@ class Settings(BaseSettings):
     parse_timeout_s: float = Field(300.0, gt=0, description="Wall clock that the parser may take for one file.")
     parse_memory_bytes: int = Field(4 * 1024**3, gt=0, description="Memory that the parser may take for one file.")
 
+    http_allowed_hosts: Annotated[tuple[str, ...], NoDecode] = Field(
+        (),
+        description="Hosts that `footnote sync` may read from, with commas in between: HOST or HOST:PORT, and "
+        "=NETWORK behind one that lies in a private network. docs/sync.md tells more.",
+    )
+    http_pause_s: float = Field(0.2, ge=0, description="Seconds between two requests of `footnote sync` to a web site.")
+
     max_queued_files: int = Field(
         100_000, gt=0, description="Files that may wait to be processed; more are refused with 429 until there is room."
     )
-    max_file_bytes: int = Field(200 * 1024**2, gt=0, description="Largest file that an upload may bring.")
+    max_file_bytes: int = Field(200 * 1024**2, gt=0, description="Largest file that an upload or an archive may bring.")
+    max_unpacked_bytes: int = Field(
+        2 * 1024**3, gt=0, description="What an archive may unpack to, with all archives in it."
+    )
     max_json_bytes: int = Field(10 * 1024**2, gt=0, description="Largest body of any other request.")
     max_question_chars: int = Field(16_000, gt=0, description="Longest question or search query, in characters.")
+
+    @field_validator("http_allowed_hosts", mode="before")
+    @classmethod
+    def _separate(cls, value: Any) -> Any:
+        """Lists are written with commas in the environment, and as lists in the file."""
+        return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+
+    @field_validator("http_allowed_hosts", mode="after")
+    @classmethod
+    def _check_hosts(cls, hosts: tuple[str, ...]) -> tuple[str, ...]:
+        try:
+            AllowedHosts(hosts)
+        except ConfigurationError as error:
+            raise ValueError(error.message) from error
+        return hosts
 
     @field_validator("home", "models", mode="after")
     @classmethod

@@ -14,6 +14,7 @@ from generation.backends.opener import open_generator
 from generation.prompts import load_template
 from ingest.pipeline import Pipeline
 from ingest.sandbox import ParseLimits
+from ingest.unpacking import ArchiveLimits
 from ingest.worker import Worker
 from retrieval.embedders.base import Embedder
 from retrieval.embedders.opener import open_embedder
@@ -103,7 +104,13 @@ def make_embedder(settings: Settings) -> Embedder:
 
 def make_worker(settings: Settings, catalog: Catalog, embedder: Embedder, *, name: str) -> Worker:
     limits = ParseLimits(timeout_s=settings.parse_timeout_s, memory_bytes=settings.parse_memory_bytes)
-    pipeline = Pipeline(database=catalog.database, blobs=catalog.blobs, embedder=embedder, limits=limits)
+    pipeline = Pipeline(
+        database=catalog.database,
+        blobs=catalog.blobs,
+        embedder=embedder,
+        limits=limits,
+        archive_limits=ArchiveLimits(member_bytes=settings.max_file_bytes, total_bytes=settings.max_unpacked_bytes),
+    )
     return Worker(catalog.database, catalog.blobs, pipeline, name=name, lease_s=settings.lease_s)
 
 

@@ -22,7 +22,8 @@ from catalog.models import DEFAULT_PROJECT, VectorStore
 from catalog.stores import NewVectorStore
 from evaluation.questions import load_questions
 from generation.answerer import AnswerRequest
-from ingest.folder import take_in
+from ingest.sources.local import LocalSource
+from ingest.sync import SyncOptions, sync
 from retrieval.indexes.base import Scope
 from retrieval.searcher import SearchRequest
 
@@ -57,13 +58,8 @@ def _ingest(services: Services, table: Table) -> VectorStore:
         )
     worker = make_worker(services.settings, catalog, services.embedder, name="bench")
     started, stop = time.perf_counter(), threading.Event()
-    entries = take_in(
-        catalog.database,
-        catalog.blobs,
-        store,
-        _ROOT / "data" / "sample",
-        max_bytes=services.settings.max_file_bytes,
-    )
+    options = SyncOptions(max_bytes=services.settings.max_file_bytes, prune=False)
+    entries = sync(catalog.database, catalog.blobs, store, LocalSource(_ROOT / "data" / "sample"), options).entries
     while worker.run_one(stop):
         pass
     services.replica.catch_up()

@@ -9,7 +9,20 @@ from api.cli.root import app
 from catalog.errors import FootnoteError
 
 # As `--help` lists them: in the order in which people need them.
-_ORDER: Final = ("serve", "worker", "api", "ingest", "ask", "search", "status", "fsck", "doctor", "eval")
+_ORDER: Final = (
+    "serve",
+    "worker",
+    "api",
+    "ingest",
+    "sync",
+    "ask",
+    "search",
+    "status",
+    "fsck",
+    "compact",
+    "doctor",
+    "eval",
+)
 
 
 def load_commands() -> typer.Typer:

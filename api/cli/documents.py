@@ -1,144 +1,151 @@
-"""footnote ingest | status"""
+"""footnote ingest | sync | status"""
 
-import signal
 import threading
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Never
 
 import typer
-from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 from rich.table import Table
 from rich.text import Text
 
+from api.cli.intake import find_store, has_news, open_store, print_report, process, read, stoppable
 from api.cli.root import app, configure_logging, console
 from api.settings import Settings, load_settings
-from api.wiring import Catalog, make_embedder, make_worker, open_catalog, workers_folder
-from catalog import documents, stores
-from catalog.models import DEFAULT_PROJECT, Document, JobStatus, VectorStore, VectorStoreFile
-from catalog.stores import NewVectorStore
-from ingest.folder import FolderEntry, Intake, take_in
-from ingest.worker import presence
+from api.wiring import Catalog, make_embedder, open_catalog
+from catalog import stores
+from catalog.errors import FootnoteError, InvalidRequest
+from catalog.models import DEFAULT_PROJECT
+from ingest.sources.base import Source
+from ingest.sources.http import CrawlLimits
+from ingest.sources.local import LocalSource
+from ingest.sources.opener import open_source
+from ingest.sources.patterns import Patterns
+from ingest.sync import SyncOptions
 from retrieval.embedders.base import Embedder
 
-_COLOURS = {JobStatus.COMPLETED: "green", JobStatus.FAILED: "red", JobStatus.CANCELLED: "yellow"}
+_StoreOption = Annotated[str | None, typer.Option("--store", help="Name of the vector store; made when missing.")]
 
 
 @app.command()
 def ingest(
     folder: Annotated[Path, typer.Argument(help="Folder with documents; hidden files are passed over.")],
-    store: Annotated[str | None, typer.Option(help="Name of the vector store; made when missing.")] = None,
+    store: _StoreOption = None,
 ) -> None:
     """Bring a folder into a vector store. Safe to run again: what has not changed costs nothing."""
     settings = load_settings(log_level="error")
     configure_logging(settings)
-    with open_catalog(settings) as catalog:
-        embedder = make_embedder(settings)
-        target = _open_store(catalog, store or folder.resolve().name, embedder)
-        console.print(f"Reading {folder} into vector store {target.name!r} ({target.id}) …")
-        entries = take_in(catalog.database, catalog.blobs, target, folder, max_bytes=settings.max_file_bytes)
-        _process(settings, catalog, embedder, target, entries)
-        _report(catalog, target, entries)
-        embedder.close()
-
-
-def _open_store(catalog: Catalog, name: str, embedder: Embedder) -> VectorStore:
-    with catalog.database.write() as session:
-        found = stores.find_by_name(session, DEFAULT_PROJECT, name)
-        return found or stores.create(
-            session,
-            NewVectorStore(project_id=DEFAULT_PROJECT, name=name, embedding_identity=embedder.identity.key),
-        )
-
-
-def _process(
-    settings: Settings, catalog: Catalog, embedder: Embedder, store: VectorStore, entries: list[FolderEntry]
-) -> None:
-    """Work on the queue, beside any other worker, until every file of this folder has ended."""
-    file_ids = {entry.file_id for entry in entries if entry.file_id}
-    stop = threading.Event()
-    signal.signal(signal.SIGINT, lambda *_: stop.set())
-    with presence(catalog.database, workers_folder(settings)) as name:
-        worker = make_worker(settings, catalog, embedder, name=name)
-        with _progress_bar(catalog, store, file_ids):
-            while not stop.is_set() and _open_jobs(catalog, store, file_ids):
-                if not worker.run_one(stop):
-                    time.sleep(0.1)
-    if stop.is_set():
-        console.print("Stopped. What is left stays queued: run the same command again to go on.")
-        raise typer.Exit(130)
-
-
-def _open_jobs(catalog: Catalog, store: VectorStore, file_ids: set[str]) -> list[VectorStoreFile]:
-    with catalog.database.read() as session:
-        return [e for e, f in stores.sources(session, store).values() if f.id in file_ids and e.status == "in_progress"]
-
-
-@contextmanager
-def _progress_bar(catalog: Catalog, store: VectorStore, file_ids: set[str]) -> Iterator[None]:
-    """Show bytes done, rate and time left, from what the jobs' rows say."""
-    waiting = {entry.file_id: entry.bytes for entry in _open_jobs(catalog, store, file_ids)}
-    total, ended = sum(waiting.values()), threading.Event()
-    columns = [
-        TextColumn("{task.description}"),
-        BarColumn(),
-        DownloadColumn(),
-        TransferSpeedColumn(),
-        TimeRemainingColumn(),
-    ]
-
-    def watch() -> None:
-        while not ended.wait(0.5):
-            left = _open_jobs(catalog, store, set(waiting))
-            undone = sum(entry.bytes * (1 - entry.progress) for entry in left)
-            bar.update(
-                task, completed=total - undone, description=f"{len(waiting) - len(left)} of {len(waiting)} files"
-            )
-
-    with Progress(*columns, console=console, transient=True, disable=not waiting) as bar:
-        task = bar.add_task(f"0 of {len(waiting)} files", total=total)
-        thread = threading.Thread(target=watch, daemon=True)
-        thread.start()
-        try:
-            yield
-        finally:
-            ended.set()
-            thread.join()
-
-
-def _report(catalog: Catalog, store: VectorStore, entries: list[FolderEntry]) -> None:
-    """Print what happened to each file. Exits with 1 when one could not be read."""
-    with catalog.database.read() as session:
-        found = {file.id: entry for entry, file in stores.sources(session, store).values()}
-        known = documents.of_entries(session, [entry.id for entry in found.values()])
-    table = Table("File", "Intake", "State", "Pages", "Chunks", "Remarks", box=None, pad_edge=False)
-    for entry in entries:
-        job = found.get(entry.file_id or "")
-        table.add_row(*_row(entry, job, known.get(job.id) if job else None))
-    console.print(table)
-    good = sum(
-        job.status == JobStatus.COMPLETED for job in found.values() if job.file_id in {e.file_id for e in entries}
-    )
-    console.print(f"{good} of {len(entries)} files are searchable in {store.name!r}.")
-    if good < len(entries):
+    source = LocalSource(folder, state=settings.home)
+    options = SyncOptions(max_bytes=settings.max_file_bytes, prune=False)
+    with stoppable(), open_catalog(settings) as catalog, closing(make_embedder(settings)) as embedder:
+        is_good = _follow(settings, catalog, embedder, source, store or source.name, options, is_brief=False)
+    if not is_good:
         raise typer.Exit(1)
 
 
-def _row(entry: FolderEntry, job: VectorStoreFile | None, document: Document | None) -> list[Text]:
-    if entry.intake is Intake.REFUSED or job is None:
-        return [Text(entry.path), Text(entry.intake), Text("refused", "red"), Text(), Text(), Text(entry.reason or "")]
-    remarks = [job.error_message] if job.error_message else (document.warnings if document else [])
-    pages = f"{document.pages_read} / {document.pages}" if document and document.pages else ""
-    return [
-        Text(entry.path),
-        Text(entry.intake),
-        Text(job.status, _COLOURS.get(JobStatus(job.status), "")),
-        Text(pages),
-        Text(str(document.chunk_count) if document else ""),
-        Text("; ".join(remarks)),
-    ]
+@app.command()
+def sync(
+    location: Annotated[
+        str, typer.Argument(metavar="SOURCE", help="A folder, s3://BUCKET/PREFIX, or the URL of a page or document.")
+    ],
+    store: _StoreOption = None,
+    include: Annotated[
+        list[str] | None, typer.Option(help="Take only what this pattern matches, as in .gitignore; repeatable.")
+    ] = None,
+    exclude: Annotated[
+        list[str] | None, typer.Option(help="Leave out what this pattern matches, as in .gitignore; repeatable.")
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would happen, and change nothing.")] = False,
+    watch: Annotated[bool, typer.Option("--watch", help="Go on until stopped, and follow every change.")] = False,
+    interval: Annotated[
+        float, typer.Option(min=1, help="--watch: seconds after which the source is read again in any case.")
+    ] = 300,
+    allow_empty: Annotated[
+        bool, typer.Option("--allow-empty", help="Delete everything when the source lists nothing.")
+    ] = False,
+    adopt: Annotated[
+        bool, typer.Option("--adopt", help="Let a store that holds documents of other sources follow this one.")
+    ] = False,
+    depth: Annotated[int, typer.Option(min=0, help="Web: links between the first page and the last.")] = 5,
+    max_pages: Annotated[int, typer.Option(min=1, help="Web: pages and documents that are asked for.")] = 1000,
+) -> None:
+    """Keep a vector store equal to a source: what is new, changed, moved or gone there."""
+    settings = load_settings(log_level="error")
+    configure_logging(settings)
+    if dry_run and watch:
+        raise InvalidRequest("--dry-run and --watch exclude each other.")
+    source = open_source(
+        location,
+        patterns=Patterns(include=include or (), exclude=exclude or ()),
+        state=settings.home,
+        allowed_hosts=settings.http_allowed_hosts,
+        limits=CrawlLimits(
+            max_bytes=settings.max_file_bytes, depth=depth, max_pages=max_pages, pause_s=settings.http_pause_s
+        ),
+    )
+    name = store or source.name
+    options = SyncOptions(max_bytes=settings.max_file_bytes, allow_empty=allow_empty, adopt=adopt, dry_run=dry_run)
+    with stoppable(), open_catalog(settings) as catalog:
+        if dry_run:
+            report = read(catalog, find_store(catalog, name), source, options)
+            is_good = print_report(catalog, None, report, is_brief=True)
+        else:
+            with closing(make_embedder(settings)) as embedder:
+                round_ = partial(_follow, settings, catalog, embedder, source, name)
+                is_good = _watch(source, round_, options, interval) if watch else round_(options)
+    if not is_good:
+        raise typer.Exit(1)
+
+
+def _follow(
+    settings: Settings,
+    catalog: Catalog,
+    embedder: Embedder,
+    source: Source,
+    name: str,
+    options: SyncOptions,
+    *,
+    is_brief: bool = True,
+    is_silent: bool = False,
+) -> bool:
+    """Make the store equal to the source and process what is new; return whether all went well.
+
+    `is_silent`: print nothing when nothing has changed.
+    """
+    target = open_store(catalog, name, embedder)
+    if not is_silent:
+        console.print(f"Reading {source.url} into vector store {target.name!r} ({target.id}) …", markup=False)
+    report = read(catalog, target, source, options)
+    process(settings, catalog, embedder, target)
+    if is_silent and not has_news(report):
+        return True
+    return print_report(catalog, target, report, is_brief=is_brief)
+
+
+def _watch(source: Source, follow: Callable[..., bool], options: SyncOptions, interval_s: float) -> Never:
+    """Follow the source until somebody stops the program. What fails later than at the start is tried again."""
+    changed, stop = threading.Event(), threading.Event()
+    # Begun before the first reading: a change that this misses is noticed.
+    watcher = threading.Thread(target=source.watch, args=(changed, stop), daemon=True)
+    watcher.start()
+    try:
+        follow(options)
+        console.print(f"Watching {source.url} …", markup=False)
+        # A document that failed is not tried again and again, but when it changes.
+        later = replace(options, retry_failed=False, adopt=False)
+        while True:
+            changed.wait(interval_s)
+            changed.clear()
+            try:
+                follow(later, is_silent=True)
+            except FootnoteError as error:
+                console.print(Text(error.message, "red"))
+    finally:
+        stop.set()
+        watcher.join()
 
 
 @app.command()

@@ -20,7 +20,8 @@ from catalog.stores import NewVectorStore
 from evaluation.answers import Judged, judge, score
 from evaluation.questions import Question, load_questions
 from evaluation.report import by_kind, write_report
-from ingest.folder import take_in
+from ingest.sources.local import LocalSource
+from ingest.sync import SyncOptions, sync
 from retrieval.indexes.base import Scope
 
 
@@ -73,7 +74,8 @@ def _ingest(settings: Settings, services: Services, folder: Path) -> VectorStore
                 project_id=DEFAULT_PROJECT, name="evaluation", embedding_identity=services.embedder.identity.key
             ),
         )
-    entries = take_in(catalog.database, catalog.blobs, store, folder, max_bytes=settings.max_file_bytes)
+    options = SyncOptions(max_bytes=settings.max_file_bytes, prune=False)
+    entries = sync(catalog.database, catalog.blobs, store, LocalSource(folder), options).entries
     worker = make_worker(settings, catalog, services.embedder, name="evaluation")
     stop = threading.Event()
     for _ in track(entries, description="Reading documents", console=console, transient=True):

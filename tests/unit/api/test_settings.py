@@ -57,6 +57,28 @@ def test_an_unknown_variable_is_refused_by_name(monkeypatch: pytest.MonkeyPatch,
         load_settings()
 
 
+@pytest.mark.parametrize("is_file", [True, False])
+def test_a_list_is_written_with_commas_in_the_environment(monkeypatch: pytest.MonkeyPatch, is_file: bool) -> None:
+    """And as a list in the file."""
+    if is_file:
+        Path("footnote.toml").write_text('http_allowed_hosts = ["a.example", "b.example:8443=10.0.0.0/8"]\n')
+    else:
+        monkeypatch.setenv("FOOTNOTE_HTTP_ALLOWED_HOSTS", "a.example, b.example:8443=10.0.0.0/8,")
+    assert load_settings().http_allowed_hosts == ("a.example", "b.example:8443=10.0.0.0/8")
+
+
+def test_no_host_is_allowed_by_default() -> None:
+    """Nothing is fetched that an operator has not named."""
+    assert load_settings().http_allowed_hosts == ()
+
+
+def test_what_is_no_host_is_refused_at_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The message names setting, value and forms."""
+    monkeypatch.setenv("FOOTNOTE_HTTP_ALLOWED_HOSTS", "a.example,https://b.example")
+    with pytest.raises(ConfigurationError, match=r"http_allowed_hosts.*'https://b\.example'.*HOST:PORT"):
+        load_settings()
+
+
 def test_variables_of_the_tests_are_no_settings(monkeypatch: pytest.MonkeyPatch) -> None:
     """FOOTNOTE_TEST_… is read by tests alone and disturbs no start."""
     monkeypatch.setenv("FOOTNOTE_TEST_POSTGRESQL", "x")
