@@ -2,13 +2,16 @@
 
 import os
 import pwd
+import secrets
 import shutil
 import socket
 import subprocess
 import tempfile
 from pathlib import Path
 
+import psycopg
 import pytest
+from psycopg.sql import SQL, Identifier
 
 # Debian keeps the server's programs out of the PATH.
 _FOLDERS = [Path(found).parent for found in [shutil.which("initdb")] if found]
@@ -39,7 +42,17 @@ class PostgreSQL:
 
     @property
     def url(self) -> str:
-        return f"postgresql+psycopg://footnote@127.0.0.1:{self._port}/postgres"
+        return self._url("postgres")
+
+    def make_database(self) -> str:
+        """Make another empty database; return its URL."""
+        name = f"d{secrets.token_hex(8)}"
+        with psycopg.connect(self.url.replace("+psycopg", ""), autocommit=True) as connection:
+            connection.execute(SQL("CREATE DATABASE {}").format(Identifier(name)))
+        return self._url(name)
+
+    def _url(self, database: str) -> str:
+        return f"postgresql+psycopg://footnote@127.0.0.1:{self._port}/{database}"
 
     def start(self) -> None:
         """Start the server and wait until it answers; after `crash` it recovers first."""

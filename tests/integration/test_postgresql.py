@@ -9,13 +9,20 @@ from collections.abc import Iterator
 import pytest
 from sqlalchemy import text
 
-from catalog import documents, feed
+from catalog import documents, feed, stores
 from catalog.blobs import BlobStore
 from catalog.database import Database
 from catalog.errors import ServiceUnavailable
-from catalog.models import Base, Document
+from catalog.models import DEFAULT_PROJECT, Base, Document, VectorStore
+from catalog.stores import NewVectorStore
 from tests.builders import IDENTITY, a_claim, a_document_record, a_file, a_store, an_entry, publish_text
 from tests.postgresql import PostgreSQL, needs_postgresql
+from tests.unit.catalog.test_answers import *  # noqa: F403
+from tests.unit.catalog.test_archives import *  # noqa: F403
+from tests.unit.catalog.test_compaction import (  # noqa: F401
+    test_a_sound_catalog_keeps_everything,
+    test_an_upload_that_is_about_to_commit_keeps_its_blob,
+)
 from tests.unit.catalog.test_documents import *  # noqa: F403
 from tests.unit.catalog.test_doorbell import *  # noqa: F403
 from tests.unit.catalog.test_estimates import *  # noqa: F403
@@ -27,6 +34,7 @@ from tests.unit.catalog.test_migrations import *  # noqa: F403
 from tests.unit.catalog.test_paging import *  # noqa: F403
 from tests.unit.catalog.test_stores import *  # noqa: F403
 from tests.unit.catalog.test_transactions import *  # noqa: F403
+from tests.unit.ingest.test_archives import *  # noqa: F403
 
 pytestmark = needs_postgresql
 
@@ -117,3 +125,18 @@ def test_a_server_that_is_gone_is_an_outage(server: str) -> None:
     with pytest.raises(ServiceUnavailable, match="catalog database does not answer"), database.read() as session:
         session.execute(text("SELECT 1"))
     database.close()
+
+
+def test_a_transaction_that_does_nothing_for_too_long_loses_its_locks(server: str, database: Database) -> None:
+    """A process that was stopped, or cut off, keeps nobody waiting for ever; when it goes on, its work is void."""
+    sleeper = Database(f"{server}?options=-c idle_in_transaction_session_timeout=100ms")
+    with pytest.raises(ServiceUnavailable, match="idle-in-transaction"), sleeper.write() as session:
+        new = NewVectorStore(project_id=DEFAULT_PROJECT, name="void", embedding_identity=IDENTITY)
+        store = stores.create(session, new)
+        session.flush()
+        sleeper.lock(session, "some name")
+        with database.write() as other:
+            database.lock(other, "some name")
+    sleeper.close()
+    with database.read() as session:
+        assert session.get(VectorStore, store.id) is None
