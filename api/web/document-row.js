@@ -65,11 +65,11 @@ export class DocumentRow {
   /** Take over changed fields and show them. */
   update(changes) {
     Object.assign(this.document, changes);
-    const { filename, status, upload } = this.document;
+    const { filename, status, upload, archive } = this.document;
     const { words, progress } = described(this.document);
     this.element.dataset.status = status;
     this.name.firstChild.textContent = filename;
-    this.name.title = filename;
+    this.name.title = archive?.path ?? filename; // two files of an archive may differ in their folder alone
     this.name.disabled = status !== "completed";
     this.remove.setAttribute("aria-label", `${this.isUploading ? "Cancel" : "Delete"} ${filename}`);
     this.#showProgress(progress, filename);

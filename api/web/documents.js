@@ -157,7 +157,7 @@ export class Documents {
       } catch (error) {
         if (error.status !== 404) return say(byId("library-message"), error.message);
       }
-      this.removed.add(id);
+      for (const gone of this.#withMembers(row)) this.removed.add(gone.document.id);
       announce(`${filename} is deleted.`);
     }
     this.#drop(row);
@@ -165,9 +165,19 @@ export class Documents {
   }
 
   #drop(row) {
-    this.rows = this.rows.filter((other) => other !== row);
+    const gone = this.#withMembers(row);
+    this.rows = this.rows.filter((other) => !gone.has(other));
     this.#render();
     this.changed();
+  }
+
+  /** A row, and those of the files that were unpacked from its document: they go with it. */
+  #withMembers(row) {
+    const found = new Set([row]);
+    for (const { document } of found) { // rows that are added on the way are visited too
+      for (const other of this.rows) if (document.id && other.document.archive?.file_id === document.id) found.add(other);
+    }
+    return found;
   }
 
   #render() {

@@ -125,7 +125,7 @@ def test_a_file_that_cannot_be_read_fails_with_a_reason(client: Any) -> None:
     store = client.vector_stores.create(name="broken")
     file = client.files.create(file=("picture.pdf", b"\x89PNG\r\n\x1a\n" + bytes(64)), purpose="assistants")
     entry = client.vector_stores.files.create_and_poll(file.id, vector_store_id=store.id)
-    assert (entry.status, entry.last_error.code) == ("failed", "unsupported_file")
+    assert (entry.status, entry.last_error.code) == ("failed", "invalid_file")
     assert "picture.pdf" in entry.last_error.message
 
 

@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 
+from tests.zips import plain_zip
+
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: pip install playwright")
 expect = sync_api.expect
 
@@ -125,6 +127,22 @@ def test_a_dropped_text_file_becomes_ready(page: Any) -> None:
     """A file dropped anywhere onto the page is uploaded, read and reported as ready."""
     drop(page, "dropped.txt", HOUSE)
     wait_until_ready(page, "dropped.txt")
+
+
+def test_the_files_of_an_archive_are_documents_of_their_own(page: Any) -> None:
+    """They appear in the list when the archive has been unpacked, each with its path and its state."""
+    packed = plain_zip({"cellar/house.txt": HOUSE.encode(), "cellar/noise.bin": bytes(range(256))})
+    payload = {"name": "all.zip", "mimeType": "application/zip", "buffer": packed}
+    page.get_by_label("Files to add").set_input_files(payload)
+    for name in ("all.zip", "house.txt"):
+        wait_until_ready(page, name)
+    expect(page.get_by_role("button", name="house.txt", exact=True)).to_have_attribute("title", "cellar/house.txt")
+    expect(row(page, "noise.bin")).to_contain_text("which no parser reads", timeout=READY_TIMEOUT)
+    expect(ask_about_boiler(page)).to_contain_text("2011")
+    page.get_by_role("button", name="Delete all.zip").click()
+    page.get_by_role("dialog").get_by_role("button", name="Delete").click()
+    for name in ("all.zip", "house.txt", "noise.bin"):
+        expect(row(page, name)).to_have_count(0)
 
 
 def test_documents_are_still_listed_after_a_reload(page: Any) -> None:
