@@ -17,6 +17,7 @@ from pydantic_settings import (
 
 from catalog.errors import ConfigurationError
 from generation.backends.extractive import MIN_EVIDENCE
+from ingest.documents import MAX_TEXT_CHARS
 from ingest.sources.allowed_hosts import AllowedHosts
 from retrieval.searcher import DENSE_WEIGHT
 
@@ -76,6 +77,13 @@ class Settings(BaseSettings):
     lease_s: float = Field(30.0, gt=0, description="Seconds after which a silent worker's job is given to another.")
     parse_timeout_s: float = Field(300.0, gt=0, description="Wall clock that the parser may take for one file.")
     parse_memory_bytes: int = Field(4 * 1024**3, gt=0, description="Memory that the parser may take for one file.")
+    max_text_chars: int = Field(
+        MAX_TEXT_CHARS, gt=0, description="Characters of one file that are read; a longer text is cut, with a warning."
+    )
+    ocr_languages: Annotated[tuple[str, ...], NoDecode] = Field(
+        ("eng",),
+        description="What scans are read in, in Tesseract's names with commas in between; the missing ones are named.",
+    )
 
     http_allowed_hosts: Annotated[tuple[str, ...], NoDecode] = Field(
         (),
@@ -94,7 +102,7 @@ class Settings(BaseSettings):
     max_json_bytes: int = Field(10 * 1024**2, gt=0, description="Largest body of any other request.")
     max_question_chars: int = Field(16_000, gt=0, description="Longest question or search query, in characters.")
 
-    @field_validator("http_allowed_hosts", mode="before")
+    @field_validator("http_allowed_hosts", "ocr_languages", mode="before")
     @classmethod
     def _separate(cls, value: Any) -> Any:
         """Lists are written with commas in the environment, and as lists in the file."""

@@ -103,7 +103,12 @@ def make_embedder(settings: Settings) -> Embedder:
 
 
 def make_worker(settings: Settings, catalog: Catalog, embedder: Embedder, *, name: str) -> Worker:
-    limits = ParseLimits(timeout_s=settings.parse_timeout_s, memory_bytes=settings.parse_memory_bytes)
+    limits = ParseLimits(
+        timeout_s=settings.parse_timeout_s,
+        memory_bytes=settings.parse_memory_bytes,
+        max_text_chars=settings.max_text_chars,
+        ocr_languages=settings.ocr_languages,
+    )
     pipeline = Pipeline(
         database=catalog.database,
         blobs=catalog.blobs,

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import ColumnElement, delete, func, insert, literal, select, update
+from sqlalchemy import ColumnElement, delete, func, insert, literal, or_, select, update
 from sqlalchemy.orm import Session, undefer
 
 from catalog import archives, feed
@@ -77,7 +77,12 @@ def publish(database: Database, job: Job, record: DocumentRecord) -> int:
 
 def publish_copy(database: Database, job: Job, content_key: str) -> int | None:
     """Like `publish`, with a copy of a published document that has this content key; None when there is none."""
-    equal = (Document.content_key == content_key, Document.vector_store_file_id != job.id)
+    equal = (
+        Document.content_key == content_key,
+        Document.vector_store_file_id != job.id,
+        # One with unread pages is read again: OCR may have been installed meanwhile.
+        or_(Document.pages.is_(None), Document.pages_read == Document.pages),
+    )
     with database.read() as session:
         if session.scalar(select(Document.id).where(*equal).limit(1)) is None:
             return None

@@ -3,11 +3,14 @@
 import re
 import unicodedata
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 # Between two elements; never part of one, so that spans of elements do not touch.
 ELEMENT_SEPARATOR = "\n\n"
+
+# Characters of one document that are read unless somebody says otherwise: some 40,000 pages.
+MAX_TEXT_CHARS = 100_000_000
 
 # Left, top, right, bottom in PDF points from the top left corner of the page.
 Box = tuple[float, float, float, float]
@@ -65,6 +68,31 @@ class ParsedDocument:
     warnings: tuple[str, ...] = ()
     # The files of an archive, whose bytes the parser wrote to a folder: each becomes a document of its own.
     members: tuple[Member, ...] = ()
+
+
+def truncate(document: ParsedDocument, max_chars: int) -> ParsedDocument:
+    """Return `document` without what lies beyond its first `max_chars` characters, and a warning of where that is."""
+    text = document.text
+    if len(text) <= max_chars:
+        return document
+    kept = [element for element in document.elements if element.end <= max_chars]
+    cut = document.elements[len(kept)]
+    if cut.start < max_chars:
+        # Rather between lines, then between words.
+        ends = (text.rfind(mark, cut.start, max_chars) for mark in "\n ")
+        end = next((end for end in ends if end > cut.start), max_chars)
+        kept.append(replace(cut, end=cut.start + len(text[cut.start : end].rstrip())))
+    end = kept[-1].end
+    place = f" on page {cut.page:,}" if cut.page else f" in {cut.headings[-1]!r}" if cut.headings else ""
+    warning = f"the text was cut{place}: of {len(text):,} characters the first {end:,} are read; split the file"
+    pages_read = document.pages_read
+    return replace(
+        document,
+        text=text[:end],
+        elements=tuple(kept),
+        pages_read=min(pages_read, cut.page) if pages_read and cut.page else pages_read,
+        warnings=(warning, *document.warnings),
+    )
 
 
 # Unicode categories Cc (but tab and newline) and Cs, the byte order mark and the soft hyphen. A compiled class and

@@ -28,7 +28,7 @@ from retrieval.embedders.base import Embedder
 from retrieval.windows import split_windows
 
 # Raised when parsers or chunking give other results for the same file: older documents are not copied then.
-PIPELINE_VERSION: Final = 1
+PIPELINE_VERSION: Final = 2
 # Chunks between two reports of progress.
 _EMBED_CHUNKS: Final = 128
 # Share of the work that is done when the text is parsed, for the progress bar.
@@ -96,7 +96,7 @@ class Pipeline:
     archive_limits: ArchiveLimits = field(default_factory=ArchiveLimits)
 
     def content_key(self, job: Job) -> str:
-        """Return the digest of everything that decides the chunks: bytes, type hint, strategy, model, our version.
+        """Return the digest of all that decides the chunks: bytes, type hint, strategy, model, limits, our version.
 
         Raises LeaseLost for a file that was deleted, IndexIncompatible for a store of another model.
         """
@@ -202,6 +202,8 @@ class Pipeline:
             dict(job.chunking_strategy),
             self.embedder.identity.key,
             self._window,
+            self.limits.max_text_chars,
+            self.limits.ocr_languages,
         ]
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 

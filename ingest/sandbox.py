@@ -27,7 +27,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from catalog.errors import DocumentRejected, InvalidFile, ParseLimitExceeded, ParserKilled, ServiceUnavailable
-from ingest.documents import ParsedDocument
+from ingest.documents import MAX_TEXT_CHARS, ParsedDocument
 from ingest.parsers import OcrOptions, parse_file
 from ingest.unpacking import Unpacking
 
@@ -68,8 +68,8 @@ class ParseLimits:
     cpu_s: int = 300
     # Address space on top of what the imported parsers take.
     memory_bytes: int = 4 * 1024**3
-    # Length of the text that comes out.
-    max_text_chars: int = 256 * 1024**2
+    # Length of the text that comes out; a longer one is cut.
+    max_text_chars: int = MAX_TEXT_CHARS
     # What scans are read in, in Tesseract's names; of these the installed ones are used.
     ocr_languages: tuple[str, ...] = ("eng",)
 
@@ -181,7 +181,7 @@ def _receive(
             return bytes(payload)
         payload += piece
         if len(payload) > limits.max_text_chars * _RESULT_BYTES_PER_CHAR:
-            raise _too_much_text(filename, limits)
+            raise ParseLimitExceeded(f"{filename!r} holds more text and elements than fit into memory; split it")
 
 
 def _result(payload: bytes, exitcode: int | None, filename: str, limits: ParseLimits) -> ParsedDocument:
@@ -284,7 +284,7 @@ def _ocr_options(limits: ParseLimits, deadline: float) -> OcrOptions:
 
 def _parse(path: Path, filename: str, limits: ParseLimits, unpacking: Unpacking | None, ocr: OcrOptions) -> _Outcome:
     try:
-        document = parse_file(path, filename, ocr=ocr, unpacking=unpacking)
+        return parse_file(path, filename, ocr=ocr, unpacking=unpacking, max_chars=limits.max_text_chars)
     except _Stated as exc:
         return exc
     except MemoryError:
@@ -294,13 +294,6 @@ def _parse(path: Path, filename: str, limits: ParseLimits, unpacking: Unpacking 
     except Exception as exc:  # Whatever a file makes a parser raise is that file's failure.
         _logger.exception("parser failed on %r", filename)
         return InvalidFile(f"{filename!r} could not be read ({type(exc).__name__}: {exc}); save the file anew")
-    return document if len(document.text) <= limits.max_text_chars else _too_much_text(filename, limits)
-
-
-def _too_much_text(filename: str, limits: ParseLimits) -> ParseLimitExceeded:
-    return ParseLimitExceeded(
-        f"{filename!r} holds more than {limits.max_text_chars} characters of text; split the document"
-    )
 
 
 def _send(outcome: _Outcome, pipe: IO[bytes]) -> None:

@@ -6,6 +6,8 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
+# The most bytes that a character takes in any encoding.
+_MAX_CHAR_BYTES = 4
 # A byte order mark settles the encoding. UTF-32 first: its little-endian mark begins with that of UTF-16.
 _MARKS = (
     (codecs.BOM_UTF32_LE, "utf-32"),
@@ -58,6 +60,21 @@ _MAX_FOREIGN_SHARE = 0.5
 def read_text(path: Path) -> str:
     """Return the text of the file at `path`, whatever its encoding; what cannot be decoded becomes U+FFFD."""
     return decode(path.read_bytes())
+
+
+def read_lines(path: Path, max_chars: int) -> tuple[str, list[str]]:
+    """Return the whole lines that the file at `path` begins with, and a sentence if they are not all of it."""
+    with path.open("rb") as stream:
+        data = stream.read(_MAX_CHAR_BYTES * max_chars)
+        is_whole = not stream.read(1)
+    if not is_whole:
+        data = data[: data.rfind(b"\n") + 1] or data
+    text = decode(data)
+    if is_whole and len(text) <= max_chars:
+        return text, []
+    text = text[: text.rfind("\n", 0, max_chars) + 1] or text[:max_chars]
+    line = text.count("\n") + 1
+    return text, [f"the text was cut at line {line:,}: more than {max_chars:,} characters are not read; split the file"]
 
 
 def decode(data: bytes) -> str:

@@ -11,7 +11,7 @@ import re
 from pathlib import Path
 
 from ingest.documents import Category, DocumentBuilder, ParsedDocument
-from ingest.parsers.decoding import read_text, unreadable
+from ingest.parsers.decoding import read_lines, unreadable
 from ingest.parsers.media_types import suffix_of
 from ingest.parsers.tables import markdown_table
 
@@ -30,14 +30,17 @@ _END = "\ufdd0"
 class DelimitedParser:
     """One table; ragged rows are padded."""
 
+    def __init__(self, max_chars: int) -> None:
+        self._max_chars = max_chars
+
     def parse(self, path: Path, *, filename: str, media_type: str) -> ParsedDocument:
-        text = read_text(path)
+        text, cuts = read_lines(path, self._max_chars)
         declared = _DECLARATION.match(text)
         delimiter = declared.group(1) if declared else _delimiter(text, filename)
         rows, warnings = _rows(text[declared.end() if declared else 0 :], delimiter)
         builder = DocumentBuilder(media_type)
         builder.add(markdown_table(rows), category=Category.TABLE)
-        return builder.build(warnings=[*warnings, *unreadable(text)])
+        return builder.build(warnings=[*cuts, *warnings, *unreadable(text)])
 
 
 def _rows(text: str, delimiter: str) -> tuple[list[list[str]], list[str]]:

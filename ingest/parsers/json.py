@@ -7,7 +7,7 @@ from pathlib import Path
 from catalog.errors import InvalidFile, ParseLimitExceeded
 from ingest.documents import Category, DocumentBuilder, ParsedDocument
 from ingest.parsers import media_types
-from ingest.parsers.decoding import read_text, unreadable
+from ingest.parsers.decoding import read_lines, read_text, unreadable
 from ingest.parsers.text import add_paragraphs
 
 # An object is the tuple of its (key, value) pairs, so that repeated keys stay; numbers are strings as written.
@@ -26,8 +26,12 @@ _GROWTH_COUNTS_FROM_CHARS = 1 << 20
 class JsonParser:
     """One element per record of a list or a line, and per member of an object; records are headed by their names."""
 
+    def __init__(self, max_chars: int) -> None:
+        self._max_chars = max_chars
+
     def parse(self, path: Path, *, filename: str, media_type: str) -> ParsedDocument:
-        text = read_text(path)
+        has_lines = media_type == media_types.JSON_LINES
+        text, cuts = read_lines(path, self._max_chars) if has_lines else (read_text(path), [])
         builder = DocumentBuilder(media_type)
         try:
             title, warnings = _add_document(builder, text, media_type)
@@ -44,7 +48,7 @@ class JsonParser:
             title, warnings = None, [f"this is not valid JSON ({exc}) and was read as plain text"]
             builder = DocumentBuilder(media_type)
             add_paragraphs(builder, text)
-        return builder.build(title=title, warnings=[*warnings, *unreadable(text)])
+        return builder.build(title=title, warnings=[*cuts, *warnings, *unreadable(text)])
 
 
 class _GrownTooLarge(Exception):

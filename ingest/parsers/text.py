@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ingest.documents import Category, DocumentBuilder, ParsedDocument
-from ingest.parsers.decoding import read_text, unreadable
+from ingest.parsers.decoding import read_lines, unreadable
 from ingest.parsers.media_types import is_code
 
 _BLANK_LINES = re.compile(r"\n[^\S\n]*(?:\n[^\S\n]*)+")
@@ -17,15 +17,18 @@ _CODE_BLOCK_CHARS = 2000
 class TextParser:
     """Paragraphs at blank lines; source code in blocks that keep lines and indentation."""
 
+    def __init__(self, max_chars: int) -> None:
+        self._max_chars = max_chars
+
     def parse(self, path: Path, *, filename: str, media_type: str) -> ParsedDocument:
-        text = read_text(path)
+        text, warnings = read_lines(path, self._max_chars)
         builder = DocumentBuilder(media_type)
         if is_code(media_type):
             for block in _code_blocks(_LINE_ENDS.sub("\n", text)):
                 builder.add(block, category=Category.CODE)
         else:
             add_paragraphs(builder, text)
-        return builder.build(warnings=list(unreadable(text)))
+        return builder.build(warnings=[*warnings, *unreadable(text)])
 
 
 def add_paragraphs(builder: DocumentBuilder, text: str) -> None:

@@ -14,7 +14,7 @@ import psutil
 import pytest
 from docx import Document
 
-from catalog.errors import DocumentRejected, InvalidFile, ParseLimitExceeded, UnsupportedFile
+from catalog.errors import DocumentRejected, InvalidFile, UnsupportedFile
 from ingest.documents import Category, DocumentBuilder, ParsedDocument
 from ingest.sandbox import ParseCancelled, ParseLimits, parse_in_child, warm_up
 from tests.scans import a_picture, encoded, hocr, hocr_line, hocr_word, needs_tesseract, stand_in
@@ -142,9 +142,10 @@ def test_a_result_of_foreign_classes_is_not_loaded(saboteur: Saboteur) -> None:
     assert "a result may not contain posix.system" in saboteur.outcome(misdeed)
 
 
-def test_too_much_text_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ParseLimitExceeded, match="more than 100 characters of text; split the document"):
-        parse(text_file(tmp_path, "word " * 100), max_text_chars=100)
+def test_too_much_text_is_cut(tmp_path: Path) -> None:
+    document = parse(text_file(tmp_path, "word\n" * 100), max_text_chars=100)
+    assert document.text == "\n".join(["word"] * 20)
+    assert "cut at line 21" in document.warnings[0]
 
 
 def test_a_cancelled_parse_ends_soon(saboteur: Saboteur, tmp_path: Path) -> None:

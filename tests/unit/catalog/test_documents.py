@@ -180,7 +180,9 @@ def test_entries_without_a_source_do_not_replace_each_other(database: Database, 
 
 def test_a_copy_equals_its_original_in_all_but_its_place(database: Database, blobs: BlobStore) -> None:
     """Text, pages, warnings, chunks and vectors are the same; entry, store and file are the copy's own."""
-    original = publish_text(database, blobs, a_store(database), "one", "two", content_key="a key", title="T", pages=2)
+    original = publish_text(
+        database, blobs, a_store(database), "one", "two", content_key="a key", title="T", pages=2, pages_read=2
+    )
     store, file = a_store(database), a_file(database, blobs)
     entry = an_entry(database, store, file)
     copy = documents.publish_copy(database, a_claim(database), "a key")
@@ -205,6 +207,13 @@ def test_only_equal_content_is_copied(database: Database, blobs: BlobStore) -> N
     assert documents.publish_copy(database, job, "a key") is None
     with database.read() as session:
         assert session.get_one(VectorStoreFile, job.id).status == JobStatus.IN_PROGRESS
+
+
+def test_a_document_with_unread_pages_is_not_copied(database: Database, blobs: BlobStore) -> None:
+    """Its pages may be readable by now: OCR may have been installed since."""
+    publish_text(database, blobs, a_store(database), "one", content_key="a key", pages=2, pages_read=1)
+    an_entry(database, a_store(database), a_file(database, blobs))
+    assert documents.publish_copy(database, a_claim(database), "a key") is None
 
 
 def test_a_stale_holder_copies_nothing(database: Database, blobs: BlobStore) -> None:
