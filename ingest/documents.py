@@ -85,12 +85,12 @@ def truncate(document: ParsedDocument, max_chars: int) -> ParsedDocument:
     end = kept[-1].end
     place = f" on page {cut.page:,}" if cut.page else f" in {cut.headings[-1]!r}" if cut.headings else ""
     warning = f"the text was cut{place}: of {len(text):,} characters the first {end:,} are read; split the file"
-    pages_read = document.pages_read
+    pages_read, last_page = document.pages_read, kept[-1].page
     return replace(
         document,
         text=text[:end],
         elements=tuple(kept),
-        pages_read=min(pages_read, cut.page) if pages_read and cut.page else pages_read,
+        pages_read=min(pages_read, last_page) if pages_read and last_page else pages_read,
         warnings=(warning, *document.warnings),
     )
 

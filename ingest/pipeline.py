@@ -21,7 +21,7 @@ from catalog.models import File
 from ingest.archives import keep, limits_left
 from ingest.chunking import ChunkSpan, chunk, context_of, parse_strategy
 from ingest.documents import ParsedDocument
-from ingest.sandbox import ParseCancelled, ParseLimits, parse_in_child
+from ingest.sandbox import ParseCancelled, ParseLimits, Sandbox
 from ingest.spool import ChunkSpool
 from ingest.unpacking import ArchiveLimits, Unpacking
 from retrieval.embedders.base import Embedder
@@ -102,12 +102,16 @@ class Pipeline:
         """
         return self._content_key(self._file(job), job)
 
-    def parse(self, job: Job, progress: Progress) -> Draft:
+    def sandbox(self) -> Sandbox:
+        """Return where files of one vector store are parsed, one after the other."""
+        return Sandbox(self.limits)
+
+    def parse(self, job: Job, progress: Progress, sandbox: Sandbox) -> Draft:
         """Return the job's document without chunks. Raises DocumentRejected, LeaseLost, IndexIncompatible."""
         file = self._file(job)
         progress(0.0)
         with self.blobs.scratch() as folder:
-            parsed = self._parse(file, folder, progress)
+            parsed = self._parse(file, folder, progress, sandbox)
             members = keep(
                 self.database,
                 self.blobs,
@@ -144,7 +148,8 @@ class Pipeline:
 
     def build(self, job: Job, progress: Progress) -> DocumentRecord:
         """Return the document of one job, ready to be published. Raises what `parse` and `Draft.record` raise."""
-        (draft,) = self.embed([self.parse(job, progress)])
+        with self.sandbox() as sandbox:
+            (draft,) = self.embed([self.parse(job, progress, sandbox)])
         return draft.record()
 
     def _steps(self, drafts: Sequence[Draft]) -> Iterator[tuple[Draft, ChunkSpan | None]]:
@@ -207,7 +212,7 @@ class Pipeline:
         ]
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
-    def _parse(self, file: File, folder: Path, progress: Progress) -> ParsedDocument:
+    def _parse(self, file: File, folder: Path, progress: Progress, sandbox: Sandbox) -> ParsedDocument:
         """Return the document; the files of an archive are then in `folder`."""
 
         def is_cancelled() -> bool:
@@ -220,9 +225,7 @@ class Pipeline:
         unpacking = Unpacking(folder=folder, limits=limits_left(self.database, file.id, self.archive_limits))
         with self.blobs.local_copy(file.sha256) as path:
             try:
-                return parse_in_child(
-                    path, filename=file.filename, limits=self.limits, unpacking=unpacking, cancelled=is_cancelled
-                )
+                return sandbox.parse(path, filename=file.filename, unpacking=unpacking, cancelled=is_cancelled)
             except ParseCancelled as cancelled:
                 raise LeaseLost(f"Work on {file.id!r} is wanted no more.") from cancelled
 

@@ -7,6 +7,7 @@ import socket
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from itertools import groupby
 from pathlib import Path
 from typing import Final
 
@@ -21,6 +22,7 @@ from catalog.errors import FootnoteError, LeaseLost, ServiceUnavailable
 from catalog.jobs import ANY, Job, Lane
 from catalog.models import JobStatus
 from ingest.pipeline import Draft, Pipeline, Progress
+from ingest.sandbox import Sandbox
 
 log = logging.getLogger(__name__)
 
@@ -92,11 +94,12 @@ class Worker:
         if not claimed:
             return False
         with _Hold(self._database, claimed, self._lease_s, stop) as hold:
-            drafts = []
-            for job in claimed:
-                with self._settled(job):
-                    if (draft := self._start(job, hold.progress_of(job))) is not None:
-                        drafts.append(draft)
+            drafts: list[Draft] = []
+            for _, group in groupby(claimed, key=lambda job: job.vector_store_id):
+                with self._pipeline.sandbox() as sandbox:
+                    for job in group:
+                        with self._settled(job):
+                            drafts += self._start(job, hold.progress_of(job), sandbox)
             self._finish(drafts)
         return True
 
@@ -115,14 +118,14 @@ class Worker:
                 lane = Lane(max_bytes=room, by_age=lane.by_age)
         return claimed
 
-    def _start(self, job: Job, progress: Progress) -> Draft | None:
-        """Parse; None when an equal document was there to copy."""
+    def _start(self, job: Job, progress: Progress, sandbox: Sandbox) -> list[Draft]:
+        """Parse; return nothing when an equal document was there to copy."""
         if job.claims > jobs.MAX_CLAIMS:
             raise FootnoteError(f"Work on this file was cut short {jobs.MAX_CLAIMS} times; it is given up.")
         if documents.publish_copy(self._database, job, self._pipeline.content_key(job)) is not None:
             log.info("Published %s in %s, a copy.", job.file_id, job.vector_store_id)
-            return None
-        return self._pipeline.parse(job, progress)
+            return []
+        return [self._pipeline.parse(job, progress, sandbox)]
 
     def _finish(self, drafts: Sequence[Draft]) -> None:
         """Embed and publish. A fault of the embedder is every unfinished draft's."""

@@ -4,6 +4,7 @@ For the fork server alone (`ingest.sandbox` names it): importing this hides torc
 thinc imports torch wherever it is installed, 2 s and 180 MB for nothing here.
 """
 
+import gc
 import os
 import sys
 
@@ -34,3 +35,6 @@ from ingest.parsers import (  # noqa: E402, F401 - only after torch is hidden
 )
 
 partitioning.warm_up()
+# Out of the collector's sight: a collection in a child would copy every page that it looks at.
+gc.collect()
+gc.freeze()

@@ -14,9 +14,9 @@ import psutil
 import pytest
 from docx import Document
 
-from catalog.errors import DocumentRejected, InvalidFile, UnsupportedFile
+from catalog.errors import DocumentRejected, InvalidFile, ParserKilled, UnsupportedFile
 from ingest.documents import Category, DocumentBuilder, ParsedDocument
-from ingest.sandbox import ParseCancelled, ParseLimits, parse_in_child, warm_up
+from ingest.sandbox import ParseCancelled, ParseLimits, Sandbox, parse_in_child, warm_up
 from tests.scans import a_picture, encoded, hocr, hocr_line, hocr_word, needs_tesseract, stand_in
 
 ROOT = Path(__file__).parents[2]
@@ -137,7 +137,8 @@ def test_a_result_of_foreign_classes_is_not_loaded(saboteur: Saboteur) -> None:
     misdeed = (
         "from multiprocessing import util; import gc, os, pickle; from multiprocessing.connection import Connection; "
         "pipe = next(o for o in gc.get_objects() if isinstance(o, Connection) and o.writable); "
-        "os.write(pipe.fileno(), pickle.dumps(os.system)); os._exit(0)"
+        "import struct; forged = pickle.dumps(os.system); "
+        "os.write(pipe.fileno(), struct.pack('<Q', len(forged)) + forged); os._exit(0)"
     )
     assert "a result may not contain posix.system" in saboteur.outcome(misdeed)
 
@@ -319,15 +320,60 @@ def test_torch_is_not_imported_where_documents_are_parsed(saboteur: Saboteur) ->
 
 
 def test_several_threads_may_parse_at_once(tmp_path: Path) -> None:
+    """Often enough to meet each other where multiprocessing reads the exit status of somebody else's child."""
     warm_up()
     path = text_file(tmp_path)
     texts: list[str] = []
-    threads = [threading.Thread(target=lambda: texts.append(parse(path).text)) for _ in range(6)]
+
+    def parse_many() -> None:
+        for _ in range(25):
+            texts.append(parse(path).text)
+
+    threads = [threading.Thread(target=parse_many) for _ in range(4)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert texts == ["some words"] * 6
+    assert texts == ["some words"] * 100
+
+
+def test_files_of_one_sandbox_are_read_by_one_child(tmp_path: Path) -> None:
+    """For a small file a child of its own would take longer than the parser."""
+    with Sandbox() as sandbox:
+        children = set()
+        for text in ("one", "two", "three"):
+            assert sandbox.parse(text_file(tmp_path, text), filename="a.txt").text == text
+            children.update(parsers())
+        assert len(children) == 1
+    assert parsers() == []
+
+
+def test_a_file_that_gave_no_document_ends_its_child(tmp_path: Path) -> None:
+    """What it left in the child's memory cannot spoil the next one; that is read by a new child."""
+    with Sandbox() as sandbox:
+        sandbox.parse(text_file(tmp_path), filename="a.txt")
+        (first,) = parsers()
+        with pytest.raises(InvalidFile):
+            sandbox.parse(text_file(tmp_path, " "), filename="a.txt")
+        assert parsers() == []
+        assert sandbox.parse(text_file(tmp_path), filename="a.txt").text == "some words"
+        assert parsers() not in ([], [first])
+
+
+def test_a_child_that_is_killed_while_it_waits_costs_one_retry(tmp_path: Path) -> None:
+    with Sandbox() as sandbox:
+        sandbox.parse(text_file(tmp_path), filename="a.txt")
+        (child,) = parsers()
+        os.kill(child, signal.SIGKILL)
+        with pytest.raises(ParserKilled):
+            sandbox.parse(text_file(tmp_path), filename="a.txt")
+        assert sandbox.parse(text_file(tmp_path), filename="a.txt").text == "some words"
+
+
+def parsers() -> list[int]:
+    """Return the children of the fork server, which is a child of this process."""
+    found = [child for child in psutil.Process().children(recursive=True) if child.parent() != psutil.Process()]
+    return sorted(child.pid for child in found if child.status() != psutil.STATUS_ZOMBIE)
 
 
 def test_a_word_file_is_parsed_in_the_child(tmp_path: Path) -> None:

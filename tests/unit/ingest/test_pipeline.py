@@ -68,7 +68,8 @@ class Bench:
 
     def drafts(self, *texts: str) -> list[Draft]:
         """Return a parsed document for each text, not embedded yet."""
-        return [self.pipeline.parse(self.job(text), self.shares.append) for text in texts]
+        with self.pipeline.sandbox() as sandbox:
+            return [self.pipeline.parse(self.job(text), self.shares.append, sandbox) for text in texts]
 
 
 @pytest.fixture

@@ -13,11 +13,11 @@ from ingest.parsers.decoding import read_lines
 PARAGRAPHS = st.lists(st.text(alphabet="ab \n", min_size=1, max_size=30), min_size=1, max_size=8)
 
 
-def document(paragraphs: list[str], *, is_paged: bool = True) -> ParsedDocument:
+def document(paragraphs: list[str]) -> ParsedDocument:
     builder = DocumentBuilder("text/plain")
     for number, paragraph in enumerate(paragraphs, 1):
-        builder.add(f"x{paragraph}", page=number if is_paged else None)
-    return builder.build(pages=len(paragraphs) if is_paged else None, pages_read=len(paragraphs) if is_paged else None)
+        builder.add(f"x{paragraph}", page=number)
+    return builder.build(pages=len(paragraphs), pages_read=len(paragraphs))
 
 
 @given(PARAGRAPHS, st.integers(min_value=1, max_value=300))
@@ -34,8 +34,8 @@ def test_what_is_kept_is_a_beginning_with_whole_elements(paragraphs: list[str], 
 
 
 def test_the_warning_names_the_page() -> None:
-    cut = truncate(document(["one", "two", "three"]), 10)
-    assert cut.warnings == ("the text was cut on page 2: of 18 characters the first 10 are read; split the file",)
+    cut = truncate(document(["one", "two", "three"]), 9)
+    assert cut.warnings == ("the text was cut on page 2: of 18 characters the first 9 are read; split the file",)
     assert (cut.pages, cut.pages_read) == (3, 2)
 
 
@@ -53,8 +53,8 @@ def test_lines_are_read_up_to_the_limit(tmp_path: Path, encoding: str) -> None:
     path = tmp_path / "a.txt"
     path.write_bytes("".join(f"Zeile {number} über Öl\n" for number in range(1000)).encode(encoding))
     text, (warning,) = read_lines(path, 100)
-    assert text == "".join(f"Zeile {number} über Öl\n" for number in range(5))
-    assert warning == "the text was cut at line 6: more than 100 characters are not read; split the file"
+    assert text == "".join(f"Zeile {number} über Öl\n" for number in range(6))
+    assert warning == "the text was cut at line 7: more than 100 characters are not read; split the file"
 
 
 def test_a_line_that_is_too_long_is_cut(tmp_path: Path) -> None:

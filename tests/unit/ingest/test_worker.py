@@ -7,6 +7,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -43,7 +44,10 @@ class ScriptedPipeline:
     def content_key(self, job: Job) -> str:
         return f"of {job.file_id}"
 
-    def parse(self, job: Job, progress: Progress) -> Draft:
+    def sandbox(self) -> AbstractContextManager[None]:
+        return nullcontext()
+
+    def parse(self, job: Job, progress: Progress, _: object) -> Draft:
         self.built += 1
         self.deed(job, progress)
         builder = DocumentBuilder("text/plain")
