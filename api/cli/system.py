@@ -17,6 +17,8 @@ from api.settings import Settings, load_settings
 from api.wiring import lexical_path, make_embedder, open_catalog, open_services
 from catalog import compaction, files, fsck
 from catalog.errors import FootnoteError
+from ingest.parsers import OcrOptions
+from ingest.parsers.ocr import OcrUnavailable, open_tesseract
 from retrieval.compaction import compact_lexical
 from retrieval.consistency import check_lexical
 
@@ -139,10 +141,20 @@ def _index(settings: Settings) -> str:
         )
 
 
+def _ocr(settings: Settings) -> str:
+    try:
+        tesseract = open_tesseract(OcrOptions(languages=settings.ocr_languages))
+    except OcrUnavailable as missing:
+        return f"{missing}: scans are stated as unread"
+    absent = f"; no data for {', '.join(tesseract.missing_languages)}" if tesseract.missing_languages else ""
+    return f"{tesseract.executable}, reads {', '.join(tesseract.languages)}{absent}"
+
+
 _CHECKS: dict[str, Callable[[Settings], str]] = {
     "python": _python,
     "home": _home,
     "catalog": _catalog,
     "embedding": _embedder,
     "index": _index,
+    "ocr": _ocr,
 }

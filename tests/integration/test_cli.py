@@ -258,7 +258,7 @@ def test_doctor_reports_every_part_as_ok(command: Command) -> None:
     result = command("doctor")
     assert result.status == 0, result
     found = rows(result)
-    assert {found[name][0] for name in ("python", "home", "catalog", "embedding", "index")} == {"ok"}
+    assert {found[name][0] for name in ("python", "home", "catalog", "embedding", "index", "ocr")} == {"ok"}
 
 
 def test_doctor_names_the_part_that_does_not_work(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
