@@ -16,7 +16,7 @@ from ingest.pipeline import Pipeline
 from ingest.sandbox import ParseLimits
 from ingest.unpacking import ArchiveLimits
 from ingest.worker import Worker
-from retrieval.embedders.base import Embedder
+from retrieval.embedders.base import Embedder, EmbeddingIdentity
 from retrieval.embedders.opener import open_embedder
 from retrieval.indexes.base import PassageIndex
 from retrieval.replica import Replica
@@ -69,7 +69,7 @@ def open_services(settings: Settings) -> Iterator[Services]:
     """Open everything that searches and answers, with the index caught up."""
     with open_catalog(settings) as catalog:
         embedder = make_embedder(settings)
-        index = _make_index(settings, catalog.database, embedder.identity.dimension)
+        index = _make_index(settings, catalog.database, embedder.identity)
         replica = Replica(catalog.database, index, identity=embedder.identity.key)
         replica.catch_up()
         searcher = Searcher(catalog.database, replica, embedder)
@@ -133,15 +133,15 @@ def workers_folder(settings: Settings) -> Path:
     return settings.home / "workers"
 
 
-def _make_index(settings: Settings, database: Database, dimension: int) -> PassageIndex:
+def _make_index(settings: Settings, database: Database, identity: EmbeddingIdentity) -> PassageIndex:
     match settings.index:
         case "faiss":
             from retrieval.consistency import rebuild_if_foreign
             from retrieval.indexes.faiss import FaissIndex
 
-            rebuild_if_foreign(database, lexical_path(settings))
-            return FaissIndex(dimension=dimension, lexical=lexical_path(settings))
+            rebuild_if_foreign(database, lexical_path(settings), identity=identity.key)
+            return FaissIndex(dimension=identity.dimension, lexical=lexical_path(settings))
         case "memory":
             from retrieval.indexes.memory import MemoryIndex
 
-            return MemoryIndex(dimension=dimension)
+            return MemoryIndex(dimension=identity.dimension)

@@ -9,15 +9,16 @@ from sqlalchemy import select
 from catalog import feed
 from catalog.database import Database
 from catalog.fsck import Problem
-from catalog.models import Document
+from catalog.models import Document, VectorStore
 from retrieval.lexical import LexicalIndex
 
 log = logging.getLogger(__name__)
 
 
-def check_lexical(database: Database, path: Path) -> list[Problem]:
+def check_lexical(database: Database, path: Path, *, identity: str) -> list[Problem]:
     """Return what differs, as of the change that the lexical index has seen.
 
+    `identity`: key of the embedding model; the documents of stores with another one are not to be found either.
     No problems are a lag behind the catalog, and passages of removed documents that wait, invisible, to be purged.
     """
     if not path.exists():
@@ -29,7 +30,12 @@ def check_lexical(database: Database, path: Path) -> list[Problem]:
             position, indexed, (lacking, orphaned) = index.position, index.passage_counts(), index.unmatched()
             pending = feed.pending_ids(session, position)
             newest, known = feed.position(session), feed.document_ids(session)
-            current = dict(session.execute(select(Document.id, Document.chunk_count)).all())
+            searchable = (
+                select(Document.id, Document.chunk_count)
+                .join(VectorStore, VectorStore.id == Document.vector_store_id)
+                .where(VectorStore.embedding_identity == identity)
+            )
+            current = dict(session.execute(searchable).all())
     finally:
         index.close()
     if position > newest:
@@ -58,12 +64,14 @@ def _row_problems(lacking: int, orphaned: int) -> Iterator[Problem]:
         yield Problem(kind="orphan postings", detail=f"{orphaned} postings of the lexical index belong to no passage")
 
 
-def rebuild_if_foreign(database: Database, path: Path) -> None:
-    """Empty a lexical index that does not belong to this catalog as it is now, for example after a backup was restored.
+def rebuild_if_foreign(database: Database, path: Path, *, identity: str) -> None:
+    """Empty a lexical index that does not belong to this catalog as it is now.
+
+    For example after a backup was restored, or when another embedding model makes other stores searchable.
 
     Its replica then fills it again from the change feed.
     """
-    problems = check_lexical(database, path)
+    problems = check_lexical(database, path, identity=identity)
     if problems:
         log.warning("The lexical index is built anew: %s.", problems[0].detail)
         index = LexicalIndex(path)

@@ -38,7 +38,9 @@ def check(
             console.print(f"Deleted {files.sweep(catalog.database, catalog.blobs)} unused blobs.")
         problems = fsck.check(catalog.database, catalog.blobs)
         if settings.index == "faiss":
-            problems += check_lexical(catalog.database, lexical_path(settings))
+            embedder = make_embedder(settings)
+            problems += check_lexical(catalog.database, lexical_path(settings), identity=embedder.identity.key)
+            embedder.close()
     for problem in problems:
         console.print(Text(f"{problem.kind}: {problem.detail}", "red"))
     if problems:

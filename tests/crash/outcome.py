@@ -15,6 +15,7 @@ from catalog.blobs import BlobStore
 from catalog.models import Chunk, Document, File, JobStatus, VectorStore, VectorStoreFile
 from retrieval.consistency import check_lexical
 from retrieval.lexical import LexicalIndex
+from tests.builders import IDENTITY
 from tests.crash.cluster import LEASE_S, Cluster
 
 # After its lease a job goes to the next worker that is free; a worker's start takes the longest of what that needs.
@@ -82,7 +83,9 @@ def problems(cluster: Cluster) -> list[str]:
     """Return what is wrong with a catalog at rest, whose searches have caught up, once it was swept."""
     files.sweep(cluster.database, cluster.blobs, min_age_s=0.0)
     path = lexical_path(cluster.settings)
-    found = fsck.check(cluster.database, cluster.blobs, orphan_age_s=0.0) + check_lexical(cluster.database, path)
+    found = fsck.check(cluster.database, cluster.blobs, orphan_age_s=0.0) + check_lexical(
+        cluster.database, path, identity=IDENTITY
+    )
     index = LexicalIndex(path)
     with cluster.database.read() as session:
         behind = feed.position(session) - index.position

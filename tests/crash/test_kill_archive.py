@@ -15,7 +15,7 @@ from api.wiring import lexical_path, open_catalog, open_services
 from catalog import files, fsck, stores
 from catalog.models import DEFAULT_PROJECT, ArchiveMember, Chunk, Document, File, JobStatus, VectorStoreFile
 from retrieval.consistency import check_lexical
-from tests.builders import a_file, a_store, an_entry
+from tests.builders import IDENTITY, a_file, a_store, an_entry
 from tests.e2e.conftest import FOOTNOTE, environment, wait_until
 from tests.zips import plain_zip
 
@@ -111,4 +111,4 @@ def check_complete(settings: Settings, store_id: str) -> None:
         files.sweep(catalog.database, catalog.blobs, min_age_s=0)
         assert fsck.check(catalog.database, catalog.blobs, orphan_age_s=0) == []
     with open_services(settings) as services:
-        assert check_lexical(services.catalog.database, lexical_path(settings)) == []
+        assert check_lexical(services.catalog.database, lexical_path(settings), identity=IDENTITY) == []

@@ -18,7 +18,7 @@ from catalog.models import DEFAULT_PROJECT, AnswerRecord, File, VectorStore
 from retrieval.consistency import check_lexical
 from retrieval.indexes.base import Scope
 from retrieval.searcher import SearchRequest
-from tests.builders import a_store, publish_text
+from tests.builders import IDENTITY, a_store, publish_text
 from tests.e2e.conftest import FOOTNOTE, environment, footnote, is_alive
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="processes are watched through /proc")
@@ -99,14 +99,14 @@ def check_whole(settings: Settings, store: VectorStore, left: int) -> None:
     """Nothing is lost: fsck is clean, and searches find the documents that stay, and no others."""
     with open_catalog(settings) as catalog:
         assert fsck.check(catalog.database, catalog.blobs) == []
-        assert check_lexical(catalog.database, lexical_path(settings)) == []
+        assert check_lexical(catalog.database, lexical_path(settings), identity=IDENTITY) == []
     with open_services(settings) as services:
         scope = Scope(vector_store_ids=frozenset([store.id]))
         found = services.searcher.search(SearchRequest(queries=["stays"], scope=scope, limit=10))
         assert services.replica.index.count() == left * 20
         assert len(found.passages) == 10
         assert all(passage.chunk.text.startswith("stays") for passage in found.passages)
-        assert check_lexical(services.catalog.database, lexical_path(settings)) == []
+        assert check_lexical(services.catalog.database, lexical_path(settings), identity=IDENTITY) == []
 
 
 def traces(home: Path) -> set[str]:

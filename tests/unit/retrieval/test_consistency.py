@@ -36,7 +36,7 @@ def edit(path: Path, *changes: object) -> None:
 
 
 def kinds(database: Database, path: Path) -> list[str]:
-    return [problem.kind for problem in check_lexical(database, path)]
+    return [problem.kind for problem in check_lexical(database, path, identity=IDENTITY)]
 
 
 @pytest.fixture
@@ -72,7 +72,7 @@ def test_a_missing_document_is_found(database: Database, path: Path) -> None:
     index.clear()
     index.apply([a_publication(position, 7, "x"), a_removal(position, 7)])
     index.close()
-    problems = check_lexical(database, path)
+    problems = check_lexical(database, path, identity=IDENTITY)
     assert "unindexed document" in {problem.kind for problem in problems}
     assert any(str(document_id) in problem.detail for problem in problems)
 
@@ -90,7 +90,7 @@ def test_an_index_that_is_ahead_of_its_catalog_is_foreign(database: Database, pa
     follow(database, path)
     edit(path, a_publication(99, 7, "x"))
     assert kinds(database, path) == ["foreign index"]
-    rebuild_if_foreign(database, path)
+    rebuild_if_foreign(database, path, identity=IDENTITY)
     assert kinds(database, path) == []
     follow(database, path)
     index = LexicalIndex(path)
@@ -102,7 +102,7 @@ def test_an_index_that_is_ahead_of_its_catalog_is_foreign(database: Database, pa
 def test_an_index_that_belongs_to_its_catalog_is_kept(database: Database, path: Path) -> None:
     """Nothing is built anew without need."""
     follow(database, path)
-    rebuild_if_foreign(database, path)
+    rebuild_if_foreign(database, path, identity=IDENTITY)
     index = LexicalIndex(path)
     assert index.position == 2
     index.close()
@@ -143,6 +143,20 @@ def test_every_passage_has_its_postings_and_no_others_are_there(
         connection.execute(damage)
     connection.close()
     assert kind in kinds(database, path)
-    rebuild_if_foreign(database, path)
+    rebuild_if_foreign(database, path, identity=IDENTITY)
     follow(database, path)
     assert kinds(database, path) == []
+
+
+@pytest.mark.usefixtures("store")
+def test_documents_of_another_embedding_model_are_not_expected(
+    database: Database, blobs: BlobStore, path: Path
+) -> None:
+    """Nobody can search their stores. When that model comes back, the index is made for it."""
+    publish_text(database, blobs, a_store(database, embedding_identity="another"), "three")
+    follow(database, path)
+    assert kinds(database, path) == []
+    rebuild_if_foreign(database, path, identity="another")
+    index = LexicalIndex(path)
+    assert index.position == 0
+    index.close()
