@@ -87,6 +87,11 @@ def make_script(seed: int) -> list[Step]:
     return _Writer(seed).write()
 
 
+def is_followed(file: str) -> bool:
+    """Tell whether a file lies in a folder that is followed, or in an archive there; no other file has such a name."""
+    return "-source" in file
+
+
 def _is_archive(file: str) -> bool:
     """In some steps the fate of its members depends, as it has to, on whether it was unpacked by then: not in these."""
     return file.endswith(ARCHIVE_SUFFIX)
