@@ -41,15 +41,15 @@ class Undisturbed:
         """Return what script `seed` ends with."""
         path = self._folder / str(seed)
         if not path.exists():
-            path.write_bytes(pickle.dumps(self.outcome_of([_without_command(step) for step in make_script(seed)])))
+            path.write_bytes(pickle.dumps(self.outcome_of([without_command(step) for step in make_script(seed)])))
         return cast(Outcome, pickle.loads(path.read_bytes()))
 
     def outcome_of(self, script: Sequence[Step]) -> Outcome:
         return run_script(self._calm, script, Disturber(self._calm, []))[0]
 
 
-def _without_command(step: Step) -> Step:
-    """Of both ways to follow a folder the command is the slower one."""
+def without_command(step: Step) -> Step:
+    """Of both ways to follow a folder the command is the slower one, and works on the queue itself."""
     return replace(step, by_command=False) if isinstance(step, Follow) else step
 
 

@@ -18,7 +18,7 @@ from tests.crash.cluster import LEASE_S, Cluster, Service
 from tests.crash.conftest import ROUNDS, Account
 from tests.crash.documents import generation
 from tests.crash.outcome import open_jobs, read_outcome
-from tests.crash.rounds import Folders, Undisturbed, check_sound, wait_for_the_end
+from tests.crash.rounds import Folders, Undisturbed, check_sound, wait_for_the_end, without_command
 from tests.crash.script import CreateStore, Step, Upload, make_script
 from tests.e2e.conftest import wait_until
 
@@ -34,24 +34,29 @@ def test_a_worker_that_slept_past_its_lease_writes_nothing(
     """It is stopped with jobs in hand; another one takes them over; when it wakes up, its work is void."""
     client = Client(cluster.urls, Folders(cluster).follow)
     sleeper, other = cluster.workers
-    cluster.stop(sleeper)
-    cluster.stop(other)
-    for step in make_script(seed):
-        client.perform(step)
-    held = stop_at_work(cluster, sleeper, random.Random(f"sleeper {seed}"))
-    cluster.wake(other)
-    wait_for_the_end(cluster)
-    outcome, published = read_outcome(cluster), publications(cluster)
-    outcome.check_equal(undisturbed.outcome(seed))
-    cluster.wake(sleeper)
-    time.sleep(LEASE_S)
-    # When it has ended, it has written all that it ever will.
-    cluster.restart(sleeper)
-    check_sound(cluster, client)
-    assert publications(cluster) == published
-    read_outcome(cluster).check_equal(outcome)
-    client.remove_everything()
-    client.close()
+    try:
+        cluster.stop(sleeper)
+        cluster.stop(other)
+        for step in make_script(seed):
+            client.perform(without_command(step))
+        held = stop_at_work(cluster, sleeper, random.Random(f"sleeper {seed}"))
+        cluster.wake(other)
+        wait_for_the_end(cluster)
+        outcome, published = read_outcome(cluster), publications(cluster)
+        outcome.check_equal(undisturbed.outcome(seed))
+        cluster.wake(sleeper)
+        time.sleep(LEASE_S)
+        # When it has ended, it has written all that it ever will.
+        cluster.restart(sleeper)
+        check_sound(cluster, client)
+        assert publications(cluster) == published
+        read_outcome(cluster).check_equal(outcome)
+        client.remove_everything()
+    finally:
+        # The rounds that follow need both.
+        cluster.wake(sleeper)
+        cluster.wake(other)
+        client.close()
     account(Counter({"rounds with a sleeper": 1, "jobs in a sleeper's hands": len(held)}))
 
 
