@@ -4,22 +4,21 @@ A member is a file like any other, with an `ArchiveMember` row that names its ar
 """
 
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 from sqlalchemy import CTE, ColumnElement, delete, exists, func, insert, literal, select, update
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, aliased
 
 from catalog import jobs
+from catalog.database import portions
 from catalog.errors import LeaseLost
 from catalog.jobs import Job
 from catalog.models import ArchiveMember, File, FileBatchEntry, VectorStoreFile
 
 # Between the `source` of an archive and a path in it, as in the URLs of Java archives.
 MEMBER_SEPARATOR: Final = "!/"
-# Ids in one statement: well below the number of variables that SQLite allows.
-_IDS: Final = 1000
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -58,11 +57,37 @@ def _content(session: Session, file_id: str) -> tuple[int, int]:
 
 
 def _inside(file_ids: Iterable[str]) -> CTE:
-    """Files that were unpacked from these, and from those, with their depth below them."""
-    first = select(ArchiveMember.file_id, literal(1).label("depth")).where(ArchiveMember.archive_id.in_(list(file_ids)))
+    """Files that were unpacked from these, and from those, with their depth below them.
+
+    Without those of an older version of the archive, which wait there until the newer ones of their paths are ready.
+    """
+    first = select(ArchiveMember.file_id, literal(1).label("depth")).where(
+        ArchiveMember.archive_id.in_(list(file_ids)), ~_is_outdated()
+    )
     inside = first.cte("inside", recursive=True)
-    below = select(ArchiveMember.file_id, inside.c.depth + 1).join(inside, ArchiveMember.archive_id == inside.c.file_id)
+    below = (
+        select(ArchiveMember.file_id, inside.c.depth + 1)
+        .join(inside, ArchiveMember.archive_id == inside.c.file_id)
+        .where(~_is_outdated())
+    )
     return inside.union_all(below)
+
+
+def _is_outdated() -> ColumnElement[bool]:
+    """Whether a newer file of the same path was unpacked from the same archive."""
+    newer, newer_file, own_file = aliased(ArchiveMember), aliased(File), aliased(File)
+    return (
+        select(newer.file_id)
+        .join(newer_file, newer_file.id == newer.file_id)
+        .join(own_file, own_file.id == ArchiveMember.file_id)
+        .where(
+            newer.archive_id == ArchiveMember.archive_id,
+            newer.path == ArchiveMember.path,
+            newer_file.created_at > own_file.created_at,
+        )
+        .correlate(ArchiveMember)
+        .exists()
+    )
 
 
 def members_of(session: Session, file_ids: Iterable[str]) -> dict[str, ArchiveMember]:
@@ -103,7 +128,7 @@ def queue(session: Session, job: Job, file_ids: Sequence[str]) -> None:
     if not file_ids:
         return
     archive = session.get_one(VectorStoreFile, job.id)
-    members = [member for ids in _portions(file_ids) for member in _absent(session, archive.vector_store_id, ids)]
+    members = [member for ids in portions(file_ids) for member in _absent(session, archive.vector_store_id, ids)]
     shared = {
         "vector_store_id": archive.vector_store_id,
         "created_at": time.time(),
@@ -117,7 +142,7 @@ def queue(session: Session, job: Job, file_ids: Sequence[str]) -> None:
     ]
     if rows:
         session.execute(insert(VectorStoreFile), rows)
-    for ids in _portions(file_ids):
+    for ids in portions(file_ids):
         _join_batches(session, archive, ids)
     jobs.announce(session)
 
@@ -166,11 +191,15 @@ def entries_inside(session: Session, entry: VectorStoreFile) -> list[int]:
 
 
 def _lock_below(session: Session, store_id: str, file_ids: Sequence[str]) -> list[int]:
-    """Lock and return the entries of a store for these files and for what was unpacked from them."""
+    """Return the entries of a store for these files and for what was unpacked from them, locked with the files.
+
+    In the order of `lock_levels`: files before their entries, and each level before the next.
+    """
     entries: list[int] = []
     level = list(file_ids)
     while level:
-        for ids in _portions(level):
+        for ids in portions(level):
+            _lock(session, File.id, File.id.in_(ids))
             of_store = VectorStoreFile.vector_store_id == store_id
             entries += _lock(session, VectorStoreFile.id, of_store, VectorStoreFile.file_id.in_(ids))
         level = _children(session, level)
@@ -185,7 +214,7 @@ def lock_levels(session: Session, file_id: str) -> list[list[str]]:
     """
     found = [[file_id]]
     while found[-1]:
-        for ids in _portions(found[-1]):
+        for ids in portions(found[-1]):
             _lock(session, File.id, File.id.in_(ids))
             _lock(session, VectorStoreFile.id, VectorStoreFile.file_id.in_(ids))
         found.append(_children(session, found[-1]))
@@ -199,7 +228,7 @@ def delete_rows(session: Session, levels: Sequence[Sequence[str]]) -> set[str]:
     """
     hashes: set[str] = set()
     for level in reversed(levels):
-        for ids in _portions(level):
+        for ids in portions(level):
             hashes.update(session.scalars(delete(File).where(File.id.in_(ids)).returning(File.sha256)))
     return hashes
 
@@ -211,7 +240,7 @@ def superseded(session: Session, job: Job, older: Sequence[str], newer: Sequence
     entries are locked for deletion.
     """
     paths: set[str] = set()
-    for ids in _portions(newer):
+    for ids in portions(newer):
         paths.update(session.scalars(select(ArchiveMember.path).where(ArchiveMember.file_id.in_(ids))))
     members = session.execute(
         select(ArchiveMember.file_id, ArchiveMember.path).where(ArchiveMember.archive_id.in_(older))
@@ -230,7 +259,7 @@ def delete_unused(session: Session, file_ids: Sequence[str], *, heir: str | None
         unused.append(_unused(session, _children(session, unused[-1])))
     hashes: set[str] = set()
     for level in reversed(unused):
-        for ids in _portions(level):
+        for ids in portions(level):
             # With the unused members gone, these are the others.
             held = ArchiveMember.archive_id.in_(ids)
             change = update(ArchiveMember).values(archive_id=heir) if heir else delete(ArchiveMember)
@@ -241,14 +270,14 @@ def delete_unused(session: Session, file_ids: Sequence[str], *, heir: str | None
 
 def _unused(session: Session, file_ids: Sequence[str]) -> list[str]:
     held: set[str] = set()
-    for ids in _portions(file_ids):
+    for ids in portions(file_ids):
         held.update(session.scalars(select(VectorStoreFile.file_id).where(VectorStoreFile.file_id.in_(ids))))
     return [file_id for file_id in file_ids if file_id not in held]
 
 
 def _children(session: Session, file_ids: Sequence[str]) -> list[str]:
     children: list[str] = []
-    for ids in _portions(file_ids):
+    for ids in portions(file_ids):
         children += session.scalars(select(ArchiveMember.file_id).where(ArchiveMember.archive_id.in_(ids)))
     return children
 
@@ -256,8 +285,3 @@ def _children(session: Session, file_ids: Sequence[str]) -> list[str]:
 def _lock(session: Session, column: Any, *where: ColumnElement[bool]) -> list[Any]:
     """Lock rows for a change, in one order everywhere; SQLite's writer is alone and needs none."""
     return list(session.scalars(select(column).where(*where).order_by(column).with_for_update()))
-
-
-def _portions(ids: Sequence[str]) -> Iterator[Sequence[str]]:
-    for first in range(0, len(ids), _IDS):
-        yield ids[first : first + _IDS]

@@ -4,6 +4,7 @@ import hashlib
 import os
 import secrets
 import shutil
+import stat
 import tempfile
 import time
 from collections.abc import Iterator
@@ -14,7 +15,7 @@ from typing import Any, BinaryIO, Final
 
 import fsspec
 
-from catalog.errors import FootnoteError, InvalidRequest, RequestTooLarge, ServiceUnavailable
+from catalog.errors import FootnoteError, InvalidFile, InvalidRequest, RequestTooLarge, ServiceUnavailable
 
 _READ_BYTES: Final = 1 << 20
 # Staged uploads older than this were left behind by a process that died.
@@ -85,8 +86,15 @@ class BlobStore:
             shutil.rmtree(folder, ignore_errors=True)
 
     def adopt(self, path: Path) -> StagedBlob:
-        """Make a file of a scratch folder a staged blob, with its bytes safe on the disk."""
-        with _translated(), path.open("rb") as file:
+        """Make a file of a scratch folder a staged blob, with its bytes safe on the disk.
+
+        Raises InvalidFile for what is no regular file: a parser that was taken over may have put a pipe there.
+        """
+        with _translated():
+            number = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+        with _translated(), os.fdopen(number, "rb") as file:
+            if not stat.S_ISREG(os.fstat(number).st_mode):
+                raise InvalidFile(f"The parser unpacked something that is no file ({path.name!r}).")
             digest = hashlib.file_digest(file, "sha256").hexdigest()
             os.fsync(file.fileno())
             return StagedBlob(path=path, sha256=digest, bytes=file.tell())
@@ -145,7 +153,7 @@ class BlobStore:
 
     def clear_stale_staging(self) -> int:
         """Remove what killed processes left in the staging folder; return how many files and folders."""
-        stale = [p for p in self.staging.iterdir() if time.time() - p.stat().st_mtime > STALE_STAGING_S]
+        stale = [path for path in self.staging.iterdir() if _age_s(path) > STALE_STAGING_S]
         for path in stale:
             if path.is_dir():
                 shutil.rmtree(path, ignore_errors=True)
@@ -155,6 +163,14 @@ class BlobStore:
 
     def _path(self, sha256: str) -> str:
         return f"{self._root}/{sha256[:2]}/{sha256}"
+
+
+def _age_s(path: Path) -> float:
+    """Return how long ago a file or folder was changed; one that has just gone is new."""
+    try:
+        return time.time() - path.stat().st_mtime
+    except FileNotFoundError:
+        return 0.0
 
 
 def _pieces(stream: BinaryIO) -> Iterator[bytes]:

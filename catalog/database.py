@@ -1,10 +1,10 @@
 """Engine, transactions and migrations, the same for SQLite and PostgreSQL."""
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from alembic import command
 from alembic.config import Config
@@ -22,6 +22,10 @@ BUSY_TIMEOUT_S: Final = 30.0
 IDLE_TIMEOUT_S: Final = 120.0
 # Any constant of our own; names the migration among PostgreSQL's advisory locks.
 _MIGRATION_LOCK: Final = 0x466F6F74
+# Ids in one statement.
+_IDS: Final = 1000
+
+_Id = TypeVar("_Id")
 
 
 class Database:
@@ -134,3 +138,9 @@ def _translated() -> Iterator[None]:
 
 def _cause(error: DBAPIError) -> str:
     return str(error.orig).strip().splitlines()[0] if error.orig else str(error)
+
+
+def portions(ids: Sequence[_Id]) -> Iterator[Sequence[_Id]]:
+    """Cut a list of ids into parts that one statement can name: no driver takes any number of variables."""
+    for first in range(0, len(ids), _IDS):
+        yield ids[first : first + _IDS]

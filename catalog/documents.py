@@ -2,21 +2,22 @@
 
 import time
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import ColumnElement, delete, func, insert, literal, or_, select, update
-from sqlalchemy.orm import Session, undefer
+from sqlalchemy import ColumnElement, delete, exists, func, insert, literal, or_, select, update
+from sqlalchemy.orm import Session, aliased, undefer
 
 from catalog import archives, feed
-from catalog.database import Database
+from catalog.database import Database, portions
 from catalog.errors import LeaseLost
 from catalog.ids import new_document_number
 from catalog.jobs import Job
-from catalog.models import Chunk, Document, File, JobStatus, VectorStoreFile
+from catalog.models import ArchiveMember, Chunk, Document, File, JobStatus, VectorStoreFile
 
 # Chunks that are written in one statement: bounds the memory that publishing a large document needs.
 _INSERT_CHUNKS: Final = 500
@@ -66,10 +67,10 @@ def publish(database: Database, job: Job, record: DocumentRecord) -> int:
     deleted: then nothing is written.
     """
     with database.write() as session:
-        _complete(session, job)
+        older = _complete(session, job, record.members)
         remove(database, session, Document.vector_store_file_id == job.id)
         document_id = _insert(session, job, record)
-        _remove_older_versions(database, session, job, record.members)
+        _remove_older(database, session, job, older)
         archives.queue(session, job, record.members)
         feed.record(database, session, [document_id])
         return document_id
@@ -86,43 +87,69 @@ def publish_copy(database: Database, job: Job, content_key: str) -> int | None:
     with database.read() as session:
         if session.scalar(select(Document.id).where(*equal).limit(1)) is None:
             return None
-    with database.write() as session:
-        # Locked: PostgreSQL would let it be deleted between its row's copy and its chunks'.
-        original = session.scalar(select(Document.id).where(*equal).limit(1).with_for_update(read=True))
-        if original is None:
-            return None
-        _complete(session, job)
+    with suppress(_NothingToCopy), database.write() as session:
+        older = _complete(session, job)
         remove(database, session, Document.vector_store_file_id == job.id)
+        # Who removes a document has the feed: with it in hand nobody can take the original between row and chunks.
+        feed.lock(database, session)
+        original = session.scalar(select(Document.id).where(*equal).limit(1))
+        if original is None:
+            raise _NothingToCopy
         document_id = _insert_copy(session, job, original)
-        _remove_older_versions(database, session, job)
+        _remove_older(database, session, job, older)
         feed.record(database, session, [document_id])
         return document_id
+    return None
 
 
-def _remove_older_versions(database: Database, session: Session, job: Job, members: Sequence[str] = ()) -> None:
-    """`members`: files unpacked from the job's own; those of an older version that they replace stay until then."""
-    if job.source is None:
-        return
+class _NothingToCopy(Exception):
+    """The document was removed since it was seen. Undoes the transaction."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Older:
+    """What a publication replaces, all locked."""
+
+    file_ids: Sequence[str]
+    entry_ids: Sequence[int]
+
+
+def _complete(session: Session, job: Job, members: Sequence[str] = ()) -> _Older:
+    """End the job, and return the older versions of its source. Raises LeaseLost.
+
+    `members`: files unpacked from the job's own; those of an older version that they replace stay until then. Locks in
+    the order of every removal: files, their entries, the same for members of archives, and then the feed.
+    """
+    own = aliased(VectorStoreFile)
+    same_source = (
+        own.id == job.id,
+        VectorStoreFile.vector_store_id == own.vector_store_id,
+        VectorStoreFile.source == own.source,
+    )
+    file_ids = select(VectorStoreFile.file_id).where(*same_source, VectorStoreFile.id <= job.id)
+    session.execute(select(File.id).where(File.id.in_(file_ids)).order_by(File.id).with_for_update())
+    _end(session, job)
+    is_member = VectorStoreFile.file_id.in_(select(ArchiveMember.file_id))
+    own_is_member = exists().where(ArchiveMember.file_id == job.file_id)
     older = session.execute(
         select(VectorStoreFile.id, VectorStoreFile.file_id)
-        .where(
-            VectorStoreFile.vector_store_id == job.vector_store_id,
-            VectorStoreFile.source == job.source,
-            VectorStoreFile.id < job.id,
-        )
-        .with_for_update()
+        # A file of a folder may have the name of a member of an archive: neither replaces the other.
+        .where(*same_source, VectorStoreFile.id < job.id, is_member == own_is_member)
+        .order_by(VectorStoreFile.id)
+        .with_for_update(of=VectorStoreFile)
     ).all()
-    if not older:
-        return
-    file_ids = [file_id for _, file_id in older]
-    entries = [entry_id for entry_id, _ in older] + archives.superseded(session, job, file_ids, members)
-    remove(database, session, Document.vector_store_file_id.in_(entries))
-    session.execute(delete(VectorStoreFile).where(VectorStoreFile.id.in_(entries)))
+    replaced = [file_id for _, file_id in older]
+    inside = archives.superseded(session, job, replaced, members) if replaced else []
+    return _Older(file_ids=replaced, entry_ids=[*(entry_id for entry_id, _ in older), *inside])
+
+
+def _remove_older(database: Database, session: Session, job: Job, older: _Older) -> None:
+    remove_entries(database, session, older.entry_ids)
     # Their bytes came from the folder, like the new ones: a file that no store holds any more goes too.
-    archives.delete_unused(session, file_ids, heir=job.file_id)
+    archives.delete_unused(session, older.file_ids, heir=job.file_id)
 
 
-def _complete(session: Session, job: Job) -> None:
+def _end(session: Session, job: Job) -> None:
     done = session.execute(
         update(VectorStoreFile)
         .where(*job.is_held())
@@ -213,19 +240,25 @@ def _row(document_id: int, ordinal: int, chunk: ChunkRecord) -> dict[str, Any]:
 def remove(database: Database, session: Session, where: ColumnElement[bool]) -> int:
     """Delete documents with their chunks and announce it; return how many."""
     ids = list(session.scalars(select(Document.id).where(where)))
-    if ids:
-        session.execute(delete(Chunk).where(Chunk.document_id.in_(ids)))
-        session.execute(delete(Document).where(Document.id.in_(ids)))
-        feed.record(database, session, ids)
+    feed.record(database, session, ids)
+    for some in portions(ids):
+        session.execute(delete(Chunk).where(Chunk.document_id.in_(some)))
+        session.execute(delete(Document).where(Document.id.in_(some)))
     return len(ids)
+
+
+def remove_entries(database: Database, session: Session, entry_ids: Sequence[int]) -> None:
+    """Delete entries of stores with their documents."""
+    for ids in portions(entry_ids):
+        remove(database, session, Document.vector_store_file_id.in_(ids))
+        session.execute(delete(VectorStoreFile).where(VectorStoreFile.id.in_(ids)))
 
 
 def known_vectors(session: Session, embedding_keys: Iterable[str]) -> dict[str, NDArray[np.float16]]:
     """Return the vectors of texts that some published chunk has embedded already, by embedding key."""
     keys, found = list(dict.fromkeys(embedding_keys)), {}
-    # 500: well below the number of variables that SQLite allows in a statement.
-    for i in range(0, len(keys), 500):
-        query = select(Chunk).where(Chunk.embedding_key.in_(keys[i : i + 500])).options(undefer(Chunk.vectors))
+    for some in portions(keys):
+        query = select(Chunk).where(Chunk.embedding_key.in_(some)).options(undefer(Chunk.vectors))
         for chunk in session.scalars(query):
             found[chunk.embedding_key] = feed.vectors_of(chunk)
     return found

@@ -4,10 +4,10 @@ import time
 
 from sqlalchemy import select
 
-from catalog import documents, files
+from catalog import files, stores
 from catalog.blobs import BlobStore
 from catalog.database import Database
-from catalog.models import Document, File, VectorStore, VectorStoreFile
+from catalog.models import File, VectorStore, VectorStoreFile
 
 
 def remove_expired(database: Database, blobs: BlobStore) -> int:
@@ -32,9 +32,7 @@ def _empty(database: Database, store_id: str, now: float) -> None:
         store = session.get(VectorStore, store_id)
         if store is None or not store.is_expired(now):
             return  # Used, prolonged or deleted in the meantime.
-        documents.remove(database, session, Document.vector_store_id == store_id)
-        for entry in session.scalars(select(VectorStoreFile).where(VectorStoreFile.vector_store_id == store_id)):
-            session.delete(entry)
+        stores.empty(database, session, store_id)
 
 
 def _remove_file(database: Database, file_id: str) -> set[str]:

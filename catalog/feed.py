@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from sqlalchemy import delete, func, select
 from sqlalchemy.orm import Session
 
-from catalog.database import Database
+from catalog.database import Database, portions
 from catalog.models import Change, Chunk, Document, VectorStore, VectorStoreFile
 
 _SEQUENCE_LOCK: Final = "footnote.changes"
@@ -54,10 +54,16 @@ def record(database: Database, session: Session, document_ids: Iterable[int]) ->
     ids = sorted(set(document_ids))
     if not ids:
         return
-    database.lock(session, _SEQUENCE_LOCK)
-    session.execute(delete(Change).where(Change.document_id.in_(ids)))
+    lock(database, session)
+    for some in portions(ids):
+        session.execute(delete(Change).where(Change.document_id.in_(some)))
     session.add_all(Change(document_id=document_id) for document_id in ids)
     session.flush()
+
+
+def lock(database: Database, session: Session) -> None:
+    """Until the transaction ends, keep every other one waiting that records a change."""
+    database.lock(session, _SEQUENCE_LOCK)
 
 
 def position(session: Session) -> int:

@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 
 from catalog import archives, documents
 from catalog.blobs import BlobStore, StagedBlob
-from catalog.database import Database
+from catalog.database import Database, portions
 from catalog.errors import Conflict, NotFound
 from catalog.ids import FILE, new_id
 from catalog.models import Document, File
@@ -106,7 +106,8 @@ def remove_row(database: Database, session: Session, file: File) -> set[str]:
     Return the hashes whose blobs may now be unused.
     """
     levels = archives.lock_levels(session, file.id)
-    documents.remove(database, session, Document.file_id.in_([file_id for level in levels for file_id in level]))
+    for ids in portions([file_id for level in levels for file_id in level]):
+        documents.remove(database, session, Document.file_id.in_(ids))
     return archives.delete_rows(session, levels)
 
 

@@ -14,7 +14,7 @@ from typing import Any, Final
 from sqlalchemy import ColumnElement, Select, or_, select, text, update
 from sqlalchemy.orm import Session
 
-from catalog.errors import DocumentRejected, FootnoteError, LeaseLost, QueueFull
+from catalog.errors import DocumentRejected, FootnoteError, LeaseLost, QueueFull, ServiceUnavailable
 from catalog.models import JobStatus, VectorStoreFile
 
 LEASE_S: Final = 30.0
@@ -146,8 +146,10 @@ def heartbeat(session: Session, job: Job, *, progress: float, lease_s: float = L
 
 def fail(session: Session, job: Job, error: FootnoteError) -> JobStatus:
     """Note a try that ended with `error`: queue the job again, or give the file up with a stated reason."""
-    delay_s = retry_delay_s(error, failures=job.failures + 1, claims=job.claims)
-    values: dict[str, Any] = {"owner": None, "lease_until": None, "failures": job.failures + 1}
+    # An outage is no fault of the file: it waits longer with each try, and only the claims are counted.
+    failures = job.failures if isinstance(error, ServiceUnavailable) else job.failures + 1
+    delay_s = retry_delay_s(error, failures=failures, claims=job.claims)
+    values: dict[str, Any] = {"owner": None, "lease_until": None, "failures": failures}
     if delay_s is not None:
         _update_held(session, job, not_before=time.time() + delay_s, error_message=error.message, **values)
         return JobStatus.IN_PROGRESS
@@ -163,10 +165,12 @@ def retry_delay_s(error: FootnoteError, *, failures: int, claims: int, jitter: f
     Doubles from 2 s to 300 s, times `jitter` (default: random in [0.5, 1]), so that jobs which failed together
     do not come back together.
     """
-    if not error.retryable or failures >= MAX_FAILURES or claims >= MAX_CLAIMS:
+    is_outage = isinstance(error, ServiceUnavailable)
+    if not error.retryable or claims >= MAX_CLAIMS or (failures >= MAX_FAILURES and not is_outage):
         return None
+    tries = claims if is_outage else failures
     jitter = random.uniform(0.5, 1.0) if jitter is None else jitter
-    return float(min(_RETRY_BASE_S * 2 ** (failures - 1), _RETRY_MAX_S) * jitter)
+    return float(min(_RETRY_BASE_S * 2 ** (tries - 1), _RETRY_MAX_S) * jitter)
 
 
 def give_back(session: Session, job: Job) -> None:

@@ -3,11 +3,12 @@
 Members of archives are no entries of a source: they come and go with their archive.
 """
 
+import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final, NamedTuple
 
-from sqlalchemy import delete, func, select, update
+from sqlalchemy import bindparam, func, select, update
 from sqlalchemy.orm import Session
 
 from catalog import archives, documents
@@ -17,6 +18,8 @@ from catalog.models import ArchiveMember, Document, File, JobStatus, VectorStore
 
 # Metadata of a store: the source that every entry with a path came from. Absent when they came from several.
 METADATA_KEY: Final = "footnote_source"
+# States in which a document whose bytes are the same is tried once more.
+ENDED_BADLY: Final = frozenset({JobStatus.FAILED, JobStatus.CANCELLED})
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -31,6 +34,8 @@ class KnownDocument:
     # What the source called these bytes.
     version: str | None
     status: JobStatus
+    # Of an archive: whether something that was unpacked from it has failed.
+    has_failed_members: bool = False
 
 
 class Newest(NamedTuple):
@@ -70,7 +75,19 @@ def known(session: Session, store_id: str) -> dict[str, KnownDocument]:
         .where(*_has_path(store_id))
         .order_by(VectorStoreFile.id)
     )
-    return {str(row.source): _known(row) for row in session.execute(query)}
+    found = {str(row.source): _known(row) for row in session.execute(query)}
+    for source in session.scalars(select(VectorStoreFile.source).where(*_are_failed_members(store_id))):
+        for end in re.finditer(archives.MEMBER_SEPARATOR, str(source)):
+            if (archive := found.get(str(source)[: end.start()])) is not None:
+                found[archive.path] = replace(archive, has_failed_members=True)
+    return found
+
+
+def failed_members(session: Session, entry: VectorStoreFile) -> list[VectorStoreFile]:
+    """Return what was unpacked from an entry's file into the same store, and has failed."""
+    inside = archives.entries_inside(session, entry)
+    query = select(VectorStoreFile).where(*_are_failed_members(entry.vector_store_id))
+    return [member for member in session.scalars(query) if member.id in inside]
 
 
 def newest(session: Session, store_id: str, path: str) -> Newest | None:
@@ -102,9 +119,10 @@ def lock(database: Database, session: Session, store_id: str) -> None:
 
 def note_versions(session: Session, versions: Mapping[int, str]) -> None:
     """Note for entries, by id, what the source calls the bytes that they have."""
-    session.execute(
-        update(VectorStoreFile), [{"id": entry_id, "source_version": v} for entry_id, v in versions.items()]
-    )
+    # Not by the session, which would insist that every entry is still there.
+    change = update(VectorStoreFile).where(VectorStoreFile.id == bindparam("entry"))
+    change = change.values(source_version=bindparam("version"))
+    session.connection().execute(change, [{"entry": entry, "version": version} for entry, version in versions.items()])
 
 
 def rename(session: Session, store_id: str, old: str, new: str, *, version: str | None) -> None:
@@ -143,8 +161,7 @@ def _remove(database: Database, session: Session, entries: Sequence[VectorStoreF
     for entry in entries:
         if entry.file_id in archive_ids:
             ids += archives.entries_inside(session, entry)
-    documents.remove(database, session, Document.vector_store_file_id.in_(ids))
-    session.execute(delete(VectorStoreFile).where(VectorStoreFile.id.in_(ids)))
+    documents.remove_entries(database, session, ids)
     return archives.delete_unused(session, file_ids)
 
 
@@ -216,6 +233,15 @@ def _has_path(store_id: str) -> tuple[Any, ...]:
         VectorStoreFile.vector_store_id == store_id,
         VectorStoreFile.source.is_not(None),
         VectorStoreFile.file_id.not_in(_MEMBER_IDS),
+    )
+
+
+def _are_failed_members(store_id: str) -> tuple[Any, ...]:
+    return (
+        VectorStoreFile.vector_store_id == store_id,
+        VectorStoreFile.source.is_not(None),
+        VectorStoreFile.file_id.in_(_MEMBER_IDS),
+        VectorStoreFile.status.in_(ENDED_BADLY),
     )
 
 

@@ -89,8 +89,17 @@ def list_page(session: Session, project_id: str, request: PageRequest) -> Page[V
 def delete(database: Database, session: Session, project_id: str, store_id: str) -> None:
     """Remove the store with its documents and jobs; the files themselves stay."""
     store = get(session, project_id, store_id)
-    documents.remove(database, session, Document.vector_store_id == store.id)
+    empty(database, session, store.id)
     session.delete(store)
+
+
+def empty(database: Database, session: Session, store_id: str) -> None:
+    """Take every file out of a store; the files themselves stay."""
+    of_store = VectorStoreFile.vector_store_id == store_id
+    # Entries before the feed, as a publication locks them.
+    session.execute(select(VectorStoreFile.id).where(of_store).order_by(VectorStoreFile.id).with_for_update())
+    documents.remove(database, session, Document.vector_store_id == store_id)
+    session.execute(delete_rows(VectorStoreFile).where(of_store))
 
 
 def file_counts(session: Session, store_ids: Iterable[str]) -> dict[str, dict[str, int]]:
@@ -253,8 +262,7 @@ def set_attributes(database: Database, session: Session, entry: VectorStoreFile,
 def detach(database: Database, session: Session, entry: VectorStoreFile) -> None:
     """Take a file out of a store, with what was unpacked from it: documents go at once, files stay."""
     entries = [entry.id, *archives.entries_inside(session, entry)]
-    documents.remove(database, session, Document.vector_store_file_id.in_(entries))
-    session.execute(delete_rows(VectorStoreFile).where(VectorStoreFile.id.in_(entries)))
+    documents.remove_entries(database, session, entries)
 
 
 def cancel(session: Session, entry: VectorStoreFile) -> None:

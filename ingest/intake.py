@@ -13,11 +13,9 @@ from catalog.blobs import BlobStore, StagedBlob
 from catalog.database import Database
 from catalog.files import NewFile
 from catalog.models import JobStatus, VectorStore, VectorStoreFile
-from catalog.sources import KnownDocument, Newest
+from catalog.sources import ENDED_BADLY, KnownDocument, Newest
 from catalog.stores import NewVectorStoreFile
 
-# States in which a document whose bytes are the same is tried once more.
-ENDED_BADLY: Final = frozenset({JobStatus.FAILED, JobStatus.CANCELLED})
 # Rows that one transaction changes: a long one would keep other writers waiting.
 _BATCH: Final = 200
 
@@ -75,7 +73,7 @@ class Intake(Protocol):
         ...
 
     def retry(self, known: KnownDocument) -> SyncEntry:
-        """Queue a document again that has failed."""
+        """Queue a document again that has failed, and what has failed of an archive."""
         ...
 
     def move(self, document: Document, known: KnownDocument) -> SyncEntry:
@@ -134,7 +132,10 @@ class StoreIntake:
             current = sources.newest(session, store.id, known.path)
             if current is None or current.entry.id != known.entry_id:
                 return _overtaken(known.path)
-            _queue_again(session, store, current.entry)
+            if current.entry.status in ENDED_BADLY:
+                _queue_again(session, store, current.entry)
+            for member in sources.failed_members(session, current.entry):
+                _queue_again(session, store, member)
         return SyncEntry(path=known.path, outcome=Outcome.RETRIED, file_id=known.file_id)
 
     def move(self, document: Document, known: KnownDocument) -> SyncEntry:

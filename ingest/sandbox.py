@@ -30,7 +30,7 @@ from pathlib import Path
 from typing import IO, Any, Self
 
 from catalog.errors import DocumentRejected, InvalidFile, ParseLimitExceeded, ParserKilled, ServiceUnavailable
-from ingest.documents import MAX_TEXT_CHARS, ParsedDocument
+from ingest.documents import MAX_TEXT_CHARS, ParsedDocument, normalize_text
 from ingest.parsers import OcrOptions, parse_file
 from ingest.unpacking import Unpacking
 
@@ -56,6 +56,7 @@ _RESULT_CLASSES = {
     ("catalog.errors", "ParseLimitExceeded"),
     ("catalog.errors", "ServiceUnavailable"),
 }
+_MAX_MESSAGE_CHARS = 2000
 # Share of the time after which OCR ends; in the rest, what has been read becomes a document.
 _OCR_SHARE = 0.9
 # What a child may answer in place of a document.
@@ -276,7 +277,8 @@ def _document(payload: IO[bytes], filename: str) -> ParsedDocument:
     except (pickle.UnpicklingError, EOFError, ValueError, TypeError, AttributeError, IndexError) as exc:
         raise InvalidFile(f"{filename!r} made the parser send an unreadable result ({exc})") from exc
     if isinstance(outcome, _Stated):
-        raise outcome
+        # The words are the child's: in a form that every log and database can hold.
+        raise type(outcome)(normalize_text(str(outcome.message))[:_MAX_MESSAGE_CHARS])
     if isinstance(outcome, ParsedDocument):
         return outcome
     raise InvalidFile(f"{filename!r} made the parser send a {type(outcome).__name__}, not a document")

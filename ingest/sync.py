@@ -10,8 +10,8 @@ from catalog.blobs import BlobStore, StagedBlob
 from catalog.database import Database
 from catalog.errors import Conflict, InvalidRequest
 from catalog.models import VectorStore
-from catalog.sources import KnownDocument
-from ingest.intake import ENDED_BADLY, Document, Intake, Outcome, Rehearsal, StoreIntake, SyncEntry
+from catalog.sources import ENDED_BADLY, KnownDocument
+from ingest.intake import Document, Intake, Outcome, Rehearsal, StoreIntake, SyncEntry
 from ingest.sources.base import Found, Gap, Skipped, Source, SourceEntry, SourceUnreadable
 
 # Versions that are noted in one transaction.
@@ -163,7 +163,8 @@ class _Sync:
             return SyncEntry(path=found.path, outcome=Outcome.REFUSED, reason=error.message)
 
     def _same(self, known: KnownDocument) -> SyncEntry:
-        if known.status in ENDED_BADLY and self._options.retry_failed:
+        has_failed = known.status in ENDED_BADLY or known.has_failed_members
+        if has_failed and self._options.retry_failed:
             return self._intake.retry(known)
         return SyncEntry(path=known.path, outcome=Outcome.UNCHANGED, file_id=known.file_id)
 

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Final
 
 from filelock import FileLock, Timeout
-from sqlalchemy.orm import Session
 
 from catalog import documents, expiry, files, jobs
 from catalog.blobs import BlobStore
@@ -35,8 +34,8 @@ _BATCH_FILES: Final = 32
 _BATCH_BYTES: Final = 256 * 1024
 # How often an idle worker looks for what has expired, and for blobs that no file needs.
 _SWEEP_INTERVAL_S: Final = 600.0
-# Rest after the database or blob store did not answer.
-_OUTAGE_PAUSE_S: Final = 2.0
+# Rest after the database did not answer, or something went wrong that should not.
+_PAUSE_S: Final = 2.0
 
 
 class UnexpectedError(FootnoteError):
@@ -71,7 +70,7 @@ class Worker:
         for thread in lanes:
             thread.start()
         while not stop.is_set():
-            with _outages_logged():
+            with _faults_logged():
                 expiry.remove_expired(self._database, self._blobs)
                 files.sweep(self._database, self._blobs)
             stop.wait(_SWEEP_INTERVAL_S)
@@ -82,11 +81,11 @@ class Worker:
     def _serve(self, lane: Lane, bell: Doorbell, stop: threading.Event) -> None:
         while not stop.is_set():
             rings = bell.rings
-            with _outages_logged() as outage:
+            with _faults_logged() as fault:
                 if not self.run_one(stop, lane):
                     bell.wait(rings)
-            if outage:
-                stop.wait(_OUTAGE_PAUSE_S)
+            if fault:
+                stop.wait(_PAUSE_S)
 
     def run_one(self, stop: threading.Event, lane: Lane = ANY) -> bool:
         """Claim what comes next, one large file or several small ones, and process it; False when nothing waits."""
@@ -170,14 +169,17 @@ class Worker:
 
 
 @contextmanager
-def _outages_logged() -> Iterator[list[ServiceUnavailable]]:
-    """Yield a list that then holds the outage which ended the block, if one did."""
-    outages: list[ServiceUnavailable] = []
+def _faults_logged() -> Iterator[list[Exception]]:
+    """Yield a list that then holds what ended the block, if something did: a worker works on, whatever happens."""
+    faults: list[Exception] = []
     try:
-        yield outages
+        yield faults
     except ServiceUnavailable as error:
         log.warning("%s Trying again.", error.message)
-        outages.append(error)
+        faults.append(error)
+    except Exception as error:
+        log.exception("Unexpected error of a worker; trying again.")
+        faults.append(error)
 
 
 class _Hold:
@@ -216,17 +218,18 @@ class _Hold:
         # A third of the lease: two beats may fail before it ends. At least once a second, for the progress bar.
         while not self._done.wait(min(1.0, self._lease_s / 3)):
             try:
-                with self._database.write() as session:
-                    lost = {job.id for job in self._held.values() if not self._is_extended(session, job)}
+                lost = {job.id for job in self._held.values() if not self._is_extended(job)}
             except FootnoteError as error:
                 log.warning("No heartbeat for jobs %s: %s", sorted(self._held), error.message)
                 continue
             # Ended ones are among them; nobody asks for those any more.
             self._held = {number: job for number, job in self._held.items() if number not in lost}
 
-    def _is_extended(self, session: Session, job: Job) -> bool:
+    def _is_extended(self, job: Job) -> bool:
         try:
-            jobs.heartbeat(session, job, progress=self._shares[job.id], lease_s=self._lease_s)
+            # One job in a transaction: several would wait for removals that lock them in another order.
+            with self._database.write() as session:
+                jobs.heartbeat(session, job, progress=self._shares[job.id], lease_s=self._lease_s)
         except LeaseLost:
             return False
         return True

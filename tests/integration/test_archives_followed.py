@@ -9,6 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from catalog.models import File, VectorStore
+from ingest.intake import Outcome
 from ingest.sources.local import LocalSource
 from ingest.sync import SyncOptions, sync
 from tests.integration.conftest import Footnote
@@ -24,11 +25,13 @@ class Folder:
         self.store = footnote.store()
         path.mkdir()
 
-    def sync(self) -> None:
+    def sync(self) -> dict[str, Outcome]:
         catalog = self.footnote.services.catalog
         with catalog.database.read() as session:
             store = session.get_one(VectorStore, self.store)
-        sync(catalog.database, catalog.blobs, store, LocalSource(self.path), SyncOptions(max_bytes=1 << 20))
+        options = SyncOptions(max_bytes=1 << 20)
+        report = sync(catalog.database, catalog.blobs, store, LocalSource(self.path), options)
+        return {entry.path: entry.outcome for entry in report.entries}
 
     def found(self, query: str = "garden boiler roof") -> set[str]:
         hits = self.footnote.search(self.store, query, max_num_results=50)
@@ -107,6 +110,24 @@ def test_an_archive_that_moved_takes_its_files_along(fresh: Footnote, tmp_path: 
     folder.sync()
     assert (set(listed(fresh, folder.store)), count(fresh, File)) == ({"roof.txt"}, 1)
     assert is_sound(fresh)
+
+
+def test_failed_files_of_an_archive_are_tried_again(fresh: Footnote, tmp_path: Path) -> None:
+    """As failed files of a folder are; the archive and its other files stay as they are."""
+    folder = Folder(fresh, tmp_path / "folder")
+    (folder.path / "house.zip").write_bytes(plain_zip({"noise.bin": bytes(range(256)), "garden.txt": GARDEN}))
+    folder.sync()
+    fresh.work()
+    before = listed(fresh, folder.store)
+    assert before["noise.bin"]["status"] == "failed"
+    assert folder.sync() == {"house.zip": Outcome.RETRIED}
+    assert {name: entry["status"] for name, entry in listed(fresh, folder.store).items()} == {
+        "house.zip": "completed",
+        "garden.txt": "completed",
+        "noise.bin": "in_progress",
+    }
+    fresh.work()
+    assert listed(fresh, folder.store)["noise.bin"]["status"] == "failed"
 
 
 _CONTENTS = st.sampled_from([GARDEN, BOILER, ROOF, GARDEN + BOILER, BOILER + ROOF])

@@ -127,6 +127,12 @@ def test_a_crash_in_native_code_ends_in_a_reason(saboteur: Saboteur) -> None:
     )
 
 
+def test_a_message_becomes_one_that_can_be_stored(saboteur: Saboteur) -> None:
+    """No database takes a lone surrogate or a zero, and the words are those of a child that a file may have taken."""
+    misdeed = "from catalog.errors import InvalidFile; raise InvalidFile('bad \\udc80 \\0 name' * 1000)"
+    assert saboteur.outcome(misdeed).startswith("InvalidFile bad   name")
+
+
 def test_an_unexpected_error_names_file_and_error(saboteur: Saboteur) -> None:
     assert saboteur.outcome("raise KeyError('styles')") == (
         "InvalidFile 'a.txt' could not be read (KeyError: 'styles'); save the file anew"

@@ -420,3 +420,44 @@ def test_a_version_that_is_overtaken_before_its_files_are_read_leaves_nothing(at
     attic.publish_all()
     assert attic.paths() == ["", "/3", "/a.txt"]
     assert (attic.count(File), attic.count(ArchiveMember)) == (3, 2)
+
+
+# --- versions of an archive in a folder that is followed --------------------------------------------------------------
+
+
+def test_an_archive_that_moves_while_a_member_is_read_leaves_no_old_text(attic: Attic) -> None:
+    """The job was claimed under the old path; what it replaces has the new one."""
+    attic.add({"x.txt": b"old"}, source="a.zip")
+    attic.attach(attic.archive({"x.txt": b"new"}), source="a.zip")
+    attic.publish(attic.entry(""))
+    member = attic.entry("/x.txt")
+    attic.job(member)
+    with attic.database.write() as session:
+        sources.rename(session, attic.store.id, "a.zip", "b/a.zip", version=None)
+    attic.publish(member)
+    assert sorted(str(entry.source) for entry in attic.entries().values()) == ["b/a.zip", "b/a.zip!/x.txt"]
+    assert attic.problems() == []
+
+
+def test_members_that_wait_to_be_replaced_are_not_counted(attic: Attic) -> None:
+    """They hang on the new version of the archive for a while, and would leave an archive in it no room."""
+    attic.add({"a.txt": b"a", "n.zip": {"x.txt": b"x"}}, source="a.zip")
+    nested: Tree = {"x.txt": b"y"}
+    attic.attach(attic.archive({"a.txt": b"bb", "n.zip": nested}), source="a.zip")
+    attic.publish(attic.entry(""))
+    with attic.database.read() as session:
+        around = archives.surroundings(session, attic.entry("/n.zip").file_id)
+    assert around == Surroundings(depth=1, members=2, bytes=len(b"bb") + len(repr(nested)))
+    attic.publish_all()
+    assert attic.paths() == ["", "/a.txt", "/n.zip", "/n.zip/x.txt"]
+
+
+def test_a_file_whose_path_looks_like_that_of_a_member_is_another_one(attic: Attic) -> None:
+    """A folder may be called `a.zip!`. Neither of the two replaces the other."""
+    attic.attach(a_file(attic.database, attic.blobs, b"a real file"), source="a.zip!/x.txt")
+    attic.add({"x.txt": b"a member"}, source="a.zip")
+    assert len(attic.entries()) == 3
+    attic.attach(a_file(attic.database, attic.blobs, b"a newer file"), source="a.zip!/x.txt")
+    attic.publish_all()
+    assert len(attic.entries()) == 3
+    assert attic.problems() == []

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from catalog.blobs import STALE_STAGING_S, BlobStore, StagedBlob
-from catalog.errors import InvalidRequest, RequestTooLarge, ServiceUnavailable
+from catalog.errors import InvalidFile, InvalidRequest, RequestTooLarge, ServiceUnavailable
 
 
 @pytest.fixture(params=["file", "memory"])
@@ -138,6 +138,20 @@ def test_a_deleted_blob_is_gone_and_may_be_deleted_again(blobs: BlobStore) -> No
         blobs.delete(sha256)
         assert not blobs.exists(sha256)
     assert list(blobs.names()) == []
+
+
+def test_what_goes_while_the_staging_folder_is_cleared_is_no_error(blobs: BlobStore, tmp_path: Path) -> None:
+    """Uploads and parsers remove their files at any moment; a link to nowhere looks the same."""
+    (blobs.staging / "gone").symlink_to(tmp_path / "nowhere")
+    assert blobs.clear_stale_staging() == 0
+
+
+def test_only_a_regular_file_is_adopted(blobs: BlobStore) -> None:
+    """A parser that was taken over could put a pipe into its folder, on which the worker would wait for ever."""
+    with blobs.scratch() as folder:
+        os.mkfifo(folder / "0")
+        with pytest.raises(InvalidFile, match="no file"):
+            blobs.adopt(folder / "0")
 
 
 def test_a_missing_blob_is_an_outage_of_the_store(blobs: BlobStore) -> None:

@@ -9,7 +9,7 @@ from sqlalchemy import update
 from catalog import documents, jobs, stores
 from catalog.blobs import BlobStore
 from catalog.database import Database
-from catalog.errors import FootnoteError, InvalidFile, LeaseLost, ServiceUnavailable
+from catalog.errors import FootnoteError, InvalidFile, LeaseLost, ParserKilled, ServiceUnavailable
 from catalog.jobs import Job
 from catalog.models import DEFAULT_PROJECT, JobStatus, VectorStoreFile
 from tests.builders import a_claim, a_document_record, a_file, a_store, an_entry
@@ -153,16 +153,33 @@ def test_a_job_of_a_deleted_store_is_not_held_any_more(database: Database, blobs
 
 
 def test_a_retryable_error_queues_the_job_again_later(database: Database, blobs: BlobStore) -> None:
-    """An outage costs a try and a wait, and the row says what happened."""
+    """It costs a try and a wait, and the row says what happened."""
     queue(database, blobs, b"only one")
     job = a_claim(database)
     with database.write() as session:
-        status = jobs.fail(session, job, ServiceUnavailable("It is down."))
+        status = jobs.fail(session, job, ParserKilled("It was killed."))
     entry = entry_of(database, job)
     assert (status, entry.status) == (JobStatus.IN_PROGRESS, JobStatus.IN_PROGRESS)
-    assert (entry.failures, entry.owner, entry.lease_until, entry.error_message) == (1, None, None, "It is down.")
+    assert (entry.failures, entry.owner, entry.lease_until, entry.error_message) == (1, None, None, "It was killed.")
     assert entry.not_before > time.time() + 0.5
     assert claim_or_none(database) is None
+
+
+def test_an_outage_is_no_failure_of_the_file(database: Database, blobs: BlobStore) -> None:
+    """However long the blob store is down: each try waits longer, and the file says what it waits for."""
+    queue(database, blobs, b"only one")
+    waits = []
+    for _ in range(10):
+        job = a_claim(database)
+        with database.write() as session:
+            assert jobs.fail(session, job, ServiceUnavailable("It is down.")) == JobStatus.IN_PROGRESS
+        entry = entry_of(database, job)
+        assert (entry.failures, entry.error_message) == (0, "It is down.")
+        waits.append(entry.not_before - time.time())
+        with database.write() as session:
+            session.execute(update(VectorStoreFile).values(not_before=0.0))
+    assert waits[0] < 2.1
+    assert 149 < waits[-1] <= 300
 
 
 @pytest.mark.parametrize(
@@ -190,12 +207,12 @@ def test_the_wait_before_a_retry_doubles_until_the_tries_are_used_up(
     failures: int, claims: int, delay: float | None
 ) -> None:
     """Five failures, or a hundred claims, end the tries."""
-    assert delay == jobs.retry_delay_s(ServiceUnavailable(), failures=failures, claims=claims, jitter=1.0)
+    assert delay == jobs.retry_delay_s(ParserKilled(), failures=failures, claims=claims, jitter=1.0)
 
 
 def test_the_wait_before_a_retry_is_scattered() -> None:
     """Jobs that failed together come back within half to all of the wait."""
-    delays = {jobs.retry_delay_s(ServiceUnavailable(), failures=2, claims=2) for _ in range(50)}
+    delays = {jobs.retry_delay_s(ParserKilled(), failures=2, claims=2) for _ in range(50)}
     assert len(delays) > 1
     assert all(delay is not None and 2.0 <= delay <= 4.0 for delay in delays)
 

@@ -1,12 +1,21 @@
 """Transactions: all or nothing for writers, one state for readers. Runs on every database."""
 
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
+
 import pytest
-from sqlalchemy import func, select
+from sqlalchemy import func, select, text
 from sqlalchemy.orm import Session
 
+from catalog import documents, files, stores
+from catalog.blobs import BlobStore
 from catalog.database import Database
-from catalog.models import VectorStore
-from tests.builders import a_store
+from catalog.documents import ChunkRecord
+from catalog.errors import NotFound
+from catalog.models import DEFAULT_PROJECT, Document, VectorStore
+from tests.builders import a_chunk_record, a_claim, a_document_record, a_file, a_store, an_entry, publish_text
 
 
 def stores_seen(session: Session) -> int:
@@ -47,3 +56,83 @@ def test_objects_outlive_their_transaction(database: Database) -> None:
     """What a transaction loaded can be read after it."""
     store = a_store(database, name="A name")
     assert store.name == "A name"
+
+
+class SlowChunks:
+    """The chunks of a large document, in whose midst others want to write."""
+
+    def __init__(self) -> None:
+        self.begun, self.may_end = threading.Event(), threading.Event()
+
+    def __iter__(self) -> Iterator[ChunkRecord]:
+        self.begun.set()
+        assert self.may_end.wait(20)
+        yield a_chunk_record("new")
+
+
+def publish_slowly(database: Database, meanwhile: Callable[[], object]) -> None:
+    """Publish what waits, and do something else that has to end after it, and not as a deadlock."""
+    job, chunks = a_claim(database), SlowChunks()
+    record = a_document_record("new", chunks=chunks)
+    with ThreadPoolExecutor() as pool:
+        publication: Future[int] = pool.submit(documents.publish, database, job, record)
+        assert chunks.begun.wait(20)
+        other = pool.submit(meanwhile)
+        threading.Timer(0.3, chunks.may_end.set).start()
+        assert publication.result(30) > 0
+        other.result(30)
+
+
+def test_a_store_can_be_deleted_while_a_worker_publishes_into_it(database: Database, blobs: BlobStore) -> None:
+    store = a_store(database)
+    publish_text(database, blobs, store, "old")
+    an_entry(database, store, a_file(database, blobs, b"new"))
+
+    def delete() -> None:
+        with database.write() as session:
+            stores.delete(database, session, DEFAULT_PROJECT, store.id)
+
+    publish_slowly(database, delete)
+    with database.read() as session:
+        assert [session.scalar(select(func.count()).select_from(table)) for table in (Document, VectorStore)] == [0, 0]
+
+
+def test_an_old_file_can_be_deleted_while_its_new_version_is_published(database: Database, blobs: BlobStore) -> None:
+    store, old = a_store(database), a_file(database, blobs, b"old")
+    publish_text(database, blobs, store, "old", file=old, entry={"source": "a.txt"})
+    new = an_entry(database, store, a_file(database, blobs, b"new"), source="a.txt")
+
+    def delete() -> None:
+        with suppress(NotFound):  # The publication has taken it along.
+            files.delete(database, blobs, DEFAULT_PROJECT, old.id)
+
+    publish_slowly(database, delete)
+    with database.read() as session:
+        assert list(session.scalars(select(Document.vector_store_file_id))) == [new.id]
+
+
+MANY = 66_000
+FILL = """
+INSERT INTO files (id, project_id, filename, purpose, bytes, sha256, created_at)
+WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < :many)
+SELECT 'f' || i, 'proj_default', 'a', 'assistants', 1, 's' || i, 0 FROM n;
+INSERT INTO vector_store_files (id, vector_store_id, file_id, created_at, attributes, chunking_strategy, bytes, status,
+    progress, fence, claims, failures, not_before)
+WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < :many)
+SELECT i, :store, 'f' || i, 0, '{}', '{}', 1, 'completed', 1, 0, 0, 0, 0 FROM n;
+INSERT INTO documents (id, vector_store_file_id, vector_store_id, file_id, media_type, text, characters, chunk_count,
+    page_spans, warnings, content_key, created_at)
+SELECT id, id, vector_store_id, file_id, 't', '', 0, 0, '[]', '[]', 'k', 0 FROM vector_store_files
+"""
+
+
+def test_any_number_of_documents_can_be_removed_at_once(database: Database) -> None:
+    """More than a statement can name: 65,535 on PostgreSQL, 32,766 on most builds of SQLite."""
+    store = a_store(database)
+    with database.write() as session:
+        for statement in FILL.split(";"):
+            session.execute(text(statement), {"many": MANY, "store": store.id})
+    with database.write() as session:
+        stores.delete(database, session, DEFAULT_PROJECT, store.id)
+    with database.read() as session:
+        assert session.scalar(select(func.count()).select_from(Document)) == 0

@@ -2,7 +2,7 @@
 
 import io
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from catalog.errors import Conflict, InvalidFile, InvalidRequest, LeaseLost, Not
 from catalog.files import NewFile
 from catalog.models import ArchiveMember, Chunk, File, JobStatus, VectorStoreFile
 from ingest.intake import Outcome
-from ingest.sources.base import Gap, Skipped
+from ingest.sources.base import Found, Gap, Memory, Skipped
 from ingest.sources.local import LocalSource
 from ingest.sources.patterns import Patterns
 from tests.builders import a_claim, a_document_record, a_file, a_store, an_entry
@@ -791,3 +791,17 @@ def test_an_unreadable_folder_deletes_nothing(shelf: Shelf) -> None:
     (shelf.folder / "a").chmod(0)
     assert shelf.sync() == {"a/": Outcome.UNLISTED}
     assert shelf.paths() == ["a/x.txt"]
+
+
+def test_a_document_that_goes_while_others_are_listed_is_no_error(shelf: Shelf) -> None:
+    """Somebody deletes one over the API; what is noted about the others is noted."""
+    shelf.follow(ListedSource([("a.txt", "1", b"aa"), ("b.txt", "1", b"bb")]))
+    gone = shelf.file_of("a.txt")
+
+    class Source(ListedSource):
+        def entries(self, memory: Memory) -> Generator[Found, None, None]:
+            yield from super().entries(memory)
+            files.delete(shelf.database, shelf.blobs, shelf.store.project_id, gone.id)
+
+    shelf.sync(Source([("a.txt", "2", b"aa"), ("b.txt", "2", b"bb")]))
+    assert (shelf.paths(), shelf.entry_of("b.txt").source_version) == (["b.txt"], "2")

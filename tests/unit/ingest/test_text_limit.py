@@ -33,6 +33,13 @@ def test_what_is_kept_is_a_beginning_with_whole_elements(paragraphs: list[str], 
     assert bool(cut.warnings) == (len(whole.text) > limit)
 
 
+def test_a_document_of_too_many_elements_is_cut(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each costs the worker a hundred times the memory of its few bytes of text."""
+    monkeypatch.setattr("ingest.documents._MAX_ELEMENTS", 2)
+    cut = truncate(document(["one", "two", "three"]), 1000)
+    assert (cut.text, len(cut.elements), len(cut.warnings)) == ("xone\n\nxtwo", 2, 1)
+
+
 def test_the_warning_names_the_page() -> None:
     cut = truncate(document(["one", "two", "three"]), 9)
     assert cut.warnings == ("the text was cut on page 2: of 18 characters the first 9 are read; split the file",)

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import delete, func, select, update
@@ -17,7 +18,7 @@ from sqlalchemy import delete, func, select, update
 from catalog import jobs, stores
 from catalog.blobs import BlobStore
 from catalog.database import Database
-from catalog.errors import InvalidFile, LeaseLost, ServiceUnavailable
+from catalog.errors import InvalidFile, LeaseLost, ParserKilled, ServiceUnavailable
 from catalog.jobs import Job
 from catalog.models import DEFAULT_PROJECT, Document, File, JobStatus, VectorStoreFile
 from catalog.stores import NewVectorStoreFile
@@ -139,13 +140,16 @@ def test_a_file_that_cannot_be_read_fails_with_its_reason(shop: Shop) -> None:
 
 
 @pytest.mark.parametrize(
-    ("error", "message"),
-    [(ServiceUnavailable("It is down."), "It is down."), (KeyError("oops"), "KeyError: 'oops'")],
+    ("error", "message", "code"),
+    [
+        (ParserKilled("It was killed."), "It was killed.", "invalid_file"),
+        (KeyError("oops"), "KeyError: 'oops'", "server_error"),
+    ],
 )
 def test_an_error_that_may_pass_is_retried_and_then_failed(
-    shop: Shop, error: Exception, message: str, caplog: pytest.LogCaptureFixture
+    shop: Shop, error: Exception, message: str, code: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Outages and faults of our own cost tries; after five of them the file fails with the last words."""
+    """Killed parsers and faults of our own cost tries; after five of them the file fails with the last words."""
     worker = shop.worker(raising(error))
     for failures in range(1, jobs.MAX_FAILURES + 1):
         assert shop.entry.status == JobStatus.IN_PROGRESS
@@ -153,9 +157,9 @@ def test_an_error_that_may_pass_is_retried_and_then_failed(
         assert (failures, message) == (shop.entry.failures, shop.entry.error_message)
         assert not worker.run_one(shop.stop)
         shop.change(not_before=0.0)
-    assert (shop.entry.status, shop.entry.error_code) == (JobStatus.FAILED, "server_error")
+    assert (shop.entry.status, shop.entry.error_code) == (JobStatus.FAILED, code)
     assert shop.pipeline.built == jobs.MAX_FAILURES
-    assert isinstance(error, ServiceUnavailable) or "Unexpected error" in caplog.text
+    assert isinstance(error, ParserKilled) or "Unexpected error" in caplog.text
 
 
 def test_a_file_that_is_ready_after_a_retry_shows_no_error(shop: Shop) -> None:
@@ -356,6 +360,31 @@ def test_an_outage_of_the_database_does_not_end_the_worker(
         thread.join(10)
     empty.close()
     assert "does not answer" in caplog.text
+
+
+def test_a_fault_that_nobody_expected_does_not_end_a_lane(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A lane that ended would be missed by nobody: the process lives, and its files wait for ever."""
+    monkeypatch.setattr("ingest.worker._PAUSE_S", 0.01)
+    waiting = jobs.is_waiting
+    faults = iter([RuntimeError("can't start new thread")] * 3)
+
+    def is_waiting(*args: Any) -> bool:
+        if (fault := next(faults, None)) is not None:
+            raise fault
+        return waiting(*args)
+
+    monkeypatch.setattr(jobs, "is_waiting", is_waiting)
+    thread = threading.Thread(target=shop.worker().run, args=(shop.stop,))
+    thread.start()
+    deadline = time.monotonic() + 20
+    while shop.entry.status != JobStatus.COMPLETED and time.monotonic() < deadline:
+        time.sleep(0.02)
+    shop.stop.set()
+    thread.join(10)
+    assert shop.entry.status == JobStatus.COMPLETED
+    assert "can't start new thread" in caplog.text
 
 
 # --- presence ---------------------------------------------------------------------------------------------------------
