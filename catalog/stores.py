@@ -96,7 +96,8 @@ def delete(database: Database, session: Session, project_id: str, store_id: str)
 def empty(database: Database, session: Session, store_id: str) -> None:
     """Take every file out of a store; the files themselves stay."""
     of_store = VectorStoreFile.vector_store_id == store_id
-    # Entries before the feed, as a publication locks them.
+    # Before the feed, as a publication locks them.
+    _lock(session, store_id)
     session.execute(select(VectorStoreFile.id).where(of_store).order_by(VectorStoreFile.id).with_for_update())
     documents.remove(database, session, Document.vector_store_id == store_id)
     session.execute(delete_rows(VectorStoreFile).where(of_store))
@@ -133,6 +134,7 @@ def attach(session: Session, store: VectorStore, new: NewVectorStoreFile) -> Vec
     A file that failed before is tried again.
     """
     file = files.get(session, store.project_id, new.file_id)
+    _lock(session, store.id)
     query = select(VectorStoreFile).where(
         VectorStoreFile.vector_store_id == store.id, VectorStoreFile.file_id == file.id
     )
@@ -151,6 +153,11 @@ def attach(session: Session, store: VectorStore, new: NewVectorStoreFile) -> Vec
     session.flush()
     jobs.announce(session)
     return entry
+
+
+def _lock(session: Session, store_id: str) -> None:
+    """Until the transaction ends, keep every other one waiting that puts files into a store or deletes it."""
+    session.execute(select(VectorStore.id).where(VectorStore.id == store_id).with_for_update(key_share=True))
 
 
 def _queue_again(entry: VectorStoreFile) -> None:

@@ -1,6 +1,7 @@
 """Transactions: all or nothing for writers, one state for readers. Runs on every database."""
 
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
@@ -15,6 +16,7 @@ from catalog.database import Database
 from catalog.documents import ChunkRecord
 from catalog.errors import NotFound
 from catalog.models import DEFAULT_PROJECT, Document, VectorStore
+from catalog.stores import NewVectorStoreFile
 from tests.builders import a_chunk_record, a_claim, a_document_record, a_file, a_store, an_entry, publish_text
 
 
@@ -109,6 +111,26 @@ def test_an_old_file_can_be_deleted_while_its_new_version_is_published(database:
     publish_slowly(database, delete)
     with database.read() as session:
         assert list(session.scalars(select(Document.vector_store_file_id))) == [new.id]
+
+
+def test_a_file_that_two_attach_at_once_is_in_the_store_once(database: Database, blobs: BlobStore) -> None:
+    """Both are answered with the same entry."""
+    store, file = a_store(database), a_file(database, blobs)
+    first_is_there = threading.Event()
+
+    def attach() -> int:
+        with database.write() as session:
+            current = stores.get(session, DEFAULT_PROJECT, store.id)
+            entry = stores.attach(session, current, NewVectorStoreFile(file_id=file.id))
+            first_is_there.set()
+            time.sleep(0.2)
+            return entry.id
+
+    with ThreadPoolExecutor() as pool:
+        one = pool.submit(attach)
+        assert first_is_there.wait(20)
+        found = [pool.submit(attach).result(30), one.result(30)]
+    assert found[0] == found[1]
 
 
 MANY = 66_000
