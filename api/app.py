@@ -10,7 +10,7 @@ from starlette.concurrency import run_in_threadpool
 
 from api.errors import add_error_handlers
 from api.middleware import BodyLimit, RequestId
-from api.routes import file_batches, files, models, pages, responses, vector_store_files, vector_stores
+from api.routes import chat, file_batches, files, models, pages, responses, vector_store_files, vector_stores
 from api.settings import Settings
 from api.wiring import Services, open_services
 
@@ -31,7 +31,7 @@ def create_app(settings: Settings, *, services: Services | None = None) -> FastA
         lifespan=lifespan,
         redoc_url=None,
     )
-    for module in (files, vector_stores, vector_store_files, file_batches, responses, models, pages):
+    for module in (files, vector_stores, vector_store_files, file_batches, responses, chat, models, pages):
         app.include_router(module.router)
     add_error_handlers(app)
     app.add_middleware(BodyLimit, max_file_bytes=settings.max_file_bytes, max_json_bytes=settings.max_json_bytes)

@@ -86,8 +86,9 @@ def add_error_handlers(app: FastAPI) -> None:
 
 
 def _validation_body(error: RequestValidationError) -> dict[str, Any]:
-    # Of the branches of a union the one that got deepest is what the sender meant.
-    first = max(error.errors(), key=lambda one: len(one["loc"]))
+    # Of the branches of a union the one that got deepest is what the sender meant; a wrong value says more than what is
+    # missing, perhaps because of it.
+    first = max(error.errors(), key=lambda one: (len(one["loc"]), one["type"] != "missing"))
     param = _param(first["loc"])
     if first["loc"] == ("body",) and isinstance(first.get("input"), bytes):
         message = "The body is not read as JSON: send the header 'content-type: application/json'."

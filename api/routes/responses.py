@@ -1,29 +1,23 @@
 """/v1/responses"""
 
 import json
-import logging
-import threading
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from fastapi import APIRouter
 from fastapi.responses import JSONResponse, StreamingResponse
-from starlette.concurrency import iterate_in_threadpool
 
+from api.asking import answer_request, event_stream, stated
 from api.auth import Caller, CallerOf, ServicesOf
 from api.wire.response_stream import Event, ResponseStream
 from api.wire.responses import CreateResponse
-from api.wire.search import to_filter, to_ranking
-from api.wiring import ANSWER_MODEL, Services
-from catalog import answers, stores
-from catalog.errors import FootnoteError, NotFound
+from api.wiring import Services
+from catalog import answers
 from catalog.models import AnswerRecord
-from generation.answerer import DEFAULT_MAX_RESULTS, DEFAULT_MAX_TOKENS, Answer, AnswerRequest
-from retrieval.indexes.base import Scope
+from generation.answerer import Answer, AnswerRequest
 
 router = APIRouter(prefix="/v1/responses", tags=["Responses"])
-log = logging.getLogger(__name__)
 
 
 @router.post("", response_model=None)
@@ -33,10 +27,17 @@ def create_response(services: ServicesOf, caller: CallerOf, body: CreateResponse
     Without a file_search tool it searches every store that the caller may see.
     """
     body.check_supported()
-    request = _answer_request(services, caller, body)
+    request = answer_request(
+        services,
+        caller,
+        model=body.model,
+        question=body.question(max_chars=services.settings.max_question_chars),
+        search=body.tools[0] if body.tools else None,
+        max_tokens=body.max_output_tokens,
+    )
     stream = ResponseStream(body, request.question)
     if body.stream:
-        return StreamingResponse(_sse(services, caller, request, stream), media_type="text/event-stream")
+        return event_stream(lambda is_gone: _lines(_events(services, caller, request, stream, is_gone), stream))
     for _ in _events(services, caller, request, stream, lambda: False):
         pass  # The events build the response.
     return JSONResponse(stream.response)
@@ -55,25 +56,6 @@ def delete_response(services: ServicesOf, caller: CallerOf, response_id: str) ->
     return {"id": response_id, "object": "response", "deleted": True}
 
 
-def _answer_request(services: Services, caller: Caller, body: CreateResponse) -> AnswerRequest:
-    """Check everything that can be wrong before a stream begins, where it can still be told by a status."""
-    if body.model != ANSWER_MODEL:
-        raise NotFound(f"There is no model {body.model!r}; GET /v1/models lists them.", param="model")
-    tool = body.tools[0] if body.tools else None
-    with services.catalog.database.read() as session:
-        if tool is None:
-            store_ids = stores.ids_of_project(session, caller.project_id)
-        else:
-            store_ids = [stores.get(session, caller.project_id, i).id for i in tool.vector_store_ids]
-    return AnswerRequest(
-        question=body.question(max_chars=services.settings.max_question_chars),
-        scope=Scope(vector_store_ids=frozenset(store_ids), filter=to_filter(tool.filters if tool else None)),
-        max_results=(tool.max_num_results if tool else None) or DEFAULT_MAX_RESULTS,
-        ranking=to_ranking(tool.ranking_options if tool else None, services.ranking),
-        max_tokens=body.max_output_tokens or DEFAULT_MAX_TOKENS,
-    )
-
-
 def _events(
     services: Services,
     caller: Caller,
@@ -90,29 +72,16 @@ def _events(
     yield stream.end()
 
 
-def _events_or_failure(events: Iterator[Event], stream: ResponseStream) -> Iterator[Event]:
+def _lines(events: Iterator[Event], stream: ResponseStream) -> Iterator[str]:
     """An error in mid-stream cannot become a status any more: it becomes `response.failed`."""
     try:
-        yield from events
-    except FootnoteError as error:
-        log.error("Answer %s failed: %s", stream.response["id"], error.message)
-        yield stream.fail(error)
-    except Exception:
-        log.exception("Answer %s failed", stream.response["id"])
-        yield stream.fail(FootnoteError("The server had an unexpected error; its log holds the details."))
+        yield from map(_line, events)
+    except Exception as error:  # noqa: BLE001 - It is logged and told.
+        yield _line(stream.fail(stated(error, stream.response["id"])))
 
 
-async def _sse(
-    services: Services, caller: Caller, request: AnswerRequest, stream: ResponseStream
-) -> AsyncIterator[str]:
-    gone = threading.Event()
-    try:
-        events = _events(services, caller, request, stream, gone.is_set)
-        async for event in iterate_in_threadpool(_events_or_failure(events, stream)):
-            yield f"event: {event['type']}\ndata: {json.dumps(event, ensure_ascii=False)}\n\n"
-    finally:
-        # Also when the client went away in mid-stream: the generation then ends.
-        gone.set()
+def _line(event: Event) -> str:
+    return f"event: {event['type']}\ndata: {json.dumps(event, ensure_ascii=False)}\n\n"
 
 
 def _save(services: Services, caller: Caller, request: AnswerRequest, answer: Answer, response: dict[str, Any]) -> None:

@@ -5,17 +5,12 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, Field
 
 from api.wire.common import Metadata, WireModel, check_length
-from api.wire.stores import RankingOptions
+from api.wire.search import FileSearch
 from catalog.errors import InvalidRequest, UnsupportedParameter
 
 
-class FileSearchTool(WireModel):
+class FileSearchTool(FileSearch):
     type: Literal["file_search"]
-    vector_store_ids: Annotated[list[str], Field(min_length=1)]
-    max_num_results: Annotated[int, Field(ge=1, le=50)] | None = None
-    # Parsed by retrieval.filters.
-    filters: dict[str, Any] | None = None
-    ranking_options: RankingOptions | None = None
 
 
 class ToolChoice(WireModel):

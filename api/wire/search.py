@@ -1,12 +1,25 @@
-"""Search parameters that vector-store search and the file_search tool share."""
+"""Search parameters that several endpoints share."""
 
 from dataclasses import replace
-from typing import Any
+from typing import Annotated, Any
 
+from pydantic import Field
+
+from api.wire.common import WireModel
 from api.wire.stores import RankingOptions
 from catalog.errors import InvalidRequest
 from retrieval.filters import Filter, parse_filter
 from retrieval.searcher import Ranking
+
+
+class FileSearch(WireModel):
+    """Where and how an answer is searched for."""
+
+    vector_store_ids: Annotated[list[str], Field(min_length=1)]
+    max_num_results: Annotated[int, Field(ge=1, le=50)] | None = None
+    # Parsed by retrieval.filters.
+    filters: dict[str, Any] | None = None
+    ranking_options: RankingOptions | None = None
 
 
 def to_filter(raw: dict[str, Any] | None) -> Filter | None:

@@ -256,3 +256,21 @@ def run(coroutine: Any) -> None:
     """Run in a thread of its own: a browser that a test drives from this one may keep a loop running here."""
     with ThreadPoolExecutor(1) as pool:
         pool.submit(asyncio.run, coroutine).result()
+
+
+def test_a_chat_is_answered_with_citations(client: Any, store: str) -> None:
+    """They survive in the SDK's extra fields, also in its accumulated stream."""
+    asked: dict[str, Any] = {
+        "model": "footnote",
+        "messages": [{"role": "user", "content": "How much may a hotel cost?"}],
+        "extra_body": {"file_search": {"vector_store_ids": [store]}},
+    }
+    whole = client.chat.completions.create(**asked)
+    assert "140 euros" in whole.choices[0].message.content
+    (note,) = whole.citations
+    assert note["quote"] in HANDBOOK
+    with client.chat.completions.stream(**asked, stream_options={"include_usage": True}) as stream:
+        last = [event.chunk for event in stream if event.type == "chunk" and event.chunk.choices][-1]
+        final = stream.get_final_completion()
+    assert (final.choices[0].message.content, last.citations) == (whole.choices[0].message.content, whole.citations)
+    assert final.usage == whole.usage

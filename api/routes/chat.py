@@ -1,0 +1,56 @@
+"""/v1/chat/completions"""
+
+import json
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from fastapi import APIRouter
+from fastapi.responses import JSONResponse, StreamingResponse
+
+from api.asking import answer_request, event_stream, stated
+from api.auth import CallerOf, ServicesOf
+from api.errors import error_body
+from api.wire.chat import ChatStream, CreateChatCompletion
+from api.wiring import Services
+from generation.answerer import Answer, AnswerRequest
+
+router = APIRouter(prefix="/v1/chat", tags=["Chat"])
+
+
+@router.post("/completions", response_model=None)
+def create_chat_completion(
+    services: ServicesOf, caller: CallerOf, body: CreateChatCompletion
+) -> JSONResponse | StreamingResponse:
+    """Answer the last question of a chat from documents; `citations` says where every claim stands."""
+    body.check_supported()
+    request = answer_request(
+        services,
+        caller,
+        model=body.model,
+        question=body.question(max_chars=services.settings.max_question_chars),
+        search=body.file_search,
+        max_tokens=body.max_completion_tokens or body.max_tokens,
+    )
+    stream = ChatStream(body)
+    if body.stream:
+        return event_stream(lambda is_gone: _lines(services, request, stream, is_gone))
+    (answer,) = [event for event in services.answerer.answer(request) if isinstance(event, Answer)]
+    return JSONResponse(stream.completion(answer))
+
+
+def _lines(
+    services: Services, request: AnswerRequest, stream: ChatStream, is_gone: Callable[[], bool]
+) -> Iterator[str]:
+    """An error in mid-stream cannot become a status any more: it becomes a line that the SDKs raise."""
+    try:
+        yield _line(stream.begin())
+        for event in services.answerer.answer(request, cancelled=is_gone):
+            yield from map(_line, stream.take(event))
+        yield "data: [DONE]\n\n"
+    except Exception as error:  # noqa: BLE001 - It is logged and told.
+        told = stated(error, stream.id)
+        yield _line(error_body(told.message, status=500, code=told.code))
+
+
+def _line(value: dict[str, Any]) -> str:
+    return f"data: {json.dumps(value, ensure_ascii=False)}\n\n"
