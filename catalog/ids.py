@@ -7,9 +7,12 @@ FILE: Final = "file-"
 VECTOR_STORE: Final = "vs_"
 RESPONSE: Final = "resp_"
 MESSAGE: Final = "msg_"
+CONVERSATION: Final = "conv_"
 CHAT_COMPLETION: Final = "chatcmpl-"
 FILE_SEARCH_CALL: Final = "fs_"
 FILE_BATCH: Final = "vsfb_"
+UPLOAD: Final = "upload_"
+UPLOAD_PART: Final = "part_"
 API_KEY: Final = "key_"
 
 # 96 random bits: a collision among 10^9 objects has a chance below 10^-11.

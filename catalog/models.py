@@ -61,6 +61,8 @@ class File(Base):
     sha256: Mapped[str] = mapped_column(index=True)
     created_at: Mapped[float]
     expires_at: Mapped[float | None]
+    # The API key that brought it, where it sees some stores alone: it sees what it brought, too.
+    uploaded_by: Mapped[str | None] = mapped_column(index=True)
 
 
 class ArchiveMember(Base):
@@ -73,6 +75,51 @@ class ArchiveMember(Base):
     archive_id: Mapped[str] = mapped_column(ForeignKey("files.id"), index=True)
     # Its path inside the archive, with forward slashes.
     path: Mapped[str]
+
+
+class UploadStatus(StrEnum):
+    """OpenAI's states of an upload in parts."""
+
+    # Parts may come until `expires_at`.
+    PENDING = "pending"
+    # Its file is there.
+    COMPLETED = "completed"
+    CANCELLED = "cancelled"
+    EXPIRED = "expired"
+
+
+class Upload(Base):
+    """A file that comes in parts."""
+
+    __tablename__ = "uploads"
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    project_id: Mapped[str] = mapped_column(index=True)
+    filename: Mapped[str]
+    purpose: Mapped[str]
+    # What its parts must have together.
+    bytes: Mapped[int] = mapped_column(BigInteger)
+    created_at: Mapped[float]
+    expires_at: Mapped[float] = mapped_column(index=True)
+    # Of the file, from its creation.
+    file_lifetime_s: Mapped[float | None]
+    status: Mapped[str]
+    file_id: Mapped[str | None] = mapped_column(ForeignKey("files.id", ondelete="SET NULL"), index=True)
+
+    def is_late(self, now: float) -> bool:
+        return self.status == UploadStatus.PENDING and self.expires_at <= now
+
+
+class UploadPart(Base):
+    """A part of an upload. Its bytes are the blob named by `sha256`; it goes when the upload ends."""
+
+    __tablename__ = "upload_parts"
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    upload_id: Mapped[str] = mapped_column(ForeignKey("uploads.id", ondelete="CASCADE"), index=True)
+    sha256: Mapped[str] = mapped_column(index=True)
+    bytes: Mapped[int] = mapped_column(BigInteger)
+    created_at: Mapped[float]
 
 
 class VectorStore(Base):
@@ -252,12 +299,74 @@ class ApiKey(Base):
     created_at: Mapped[float]
     last_used_at: Mapped[float | None]
     revoked_at: Mapped[float | None]
+    expires_at: Mapped[float | None]
+    # Of catalog.keys.KeyScope.
+    scopes: Mapped[list[Any]]
+    # The stores that it sees; null: all of the project.
+    store_ids: Mapped[list[Any] | None] = mapped_column(JSON(none_as_null=True))
+    # Null: what the settings say; 0: no limit.
+    requests_per_minute: Mapped[int | None]
+    # Largest file that it may bring; null: what the settings say.
+    max_file_bytes: Mapped[int | None] = mapped_column(BigInteger)
+    # What visitor tokens are signed with, in hexadecimal; null until the first one is minted.
+    token_secret: Mapped[str | None]
+
+
+class VisitorOrigin(Base):
+    """A web origin whose pages may call: it is named by a visitor token."""
+
+    __tablename__ = "visitor_origins"
+
+    key_id: Mapped[str] = mapped_column(ForeignKey("api_keys.id", ondelete="CASCADE"), primary_key=True)
+    origin: Mapped[str] = mapped_column(primary_key=True)
+    # A while after the last token that names it.
+    until: Mapped[float]
+
+
+class IdempotentRequest(Base):
+    """A request with an Idempotency-Key, and the reply that a repetition gets."""
+
+    __tablename__ = "idempotent_requests"
+
+    owner_id: Mapped[str] = mapped_column(primary_key=True)
+    key: Mapped[str] = mapped_column(primary_key=True)
+    created_at: Mapped[float] = mapped_column(index=True)
+    # Who carries it out, and until when nobody else does; a write under another claim is refused.
+    claim: Mapped[str]
+    lease_until: Mapped[float]
+    # Something was written: set in the same transaction.
+    has_effect: Mapped[bool]
+    # SHA-256 of method, path and body, known when the reply is.
+    fingerprint: Mapped[str | None]
+    # The reply; null while it is not there, and when it cannot be kept.
+    status: Mapped[int | None]
+    body: Mapped[bytes | None] = mapped_column(LargeBinary)
+
+
+class AnswerStatus(StrEnum):
+    """OpenAI's states of a response; the row of a background answer is its job."""
+
+    # Waiting for a process that writes it.
+    QUEUED = "queued"
+    # Claimed by the process in `owner` until `lease_until`.
+    IN_PROGRESS = "in_progress"
+    COMPLETED = "completed"
+    # Cut: the limit of tokens was reached.
+    INCOMPLETE = "incomplete"
+    # Broken off; `error` of the response says why.
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+    @property
+    def has_ended(self) -> bool:
+        return self not in (AnswerStatus.QUEUED, AnswerStatus.IN_PROGRESS)
 
 
 class AnswerRecord(Base):
     """Everything needed to explain one answer later."""
 
     __tablename__ = "answer_records"
+    __table_args__ = (Index("ix_answer_records_by_age", "status", "created_at"),)
 
     id: Mapped[str] = mapped_column(primary_key=True)
     project_id: Mapped[str] = mapped_column(index=True)
@@ -271,5 +380,68 @@ class AnswerRecord(Base):
     prompt: Mapped[dict[str, Any]]
     # Candidates with their score at every stage, citations, usage and seconds per stage.
     trace: Mapped[dict[str, Any]]
-    # The Response object as it was sent.
+    # The Response object, with the results of its search whether they were asked for or not.
     response: Mapped[dict[str, Any]]
+    status: Mapped[str] = mapped_column(default=AnswerStatus.COMPLETED)
+    # The answer that this one carries on; it may be gone.
+    previous_response_id: Mapped[str | None]
+    # What the request brought, as items with ids; what came before it is not repeated here.
+    input_items: Mapped[list[Any]] = mapped_column(default=list)
+    # What a background answer is written from (`api.writing.Plan`), until it has ended. Null for others.
+    request: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
+    ended_at: Mapped[float | None]
+
+    # Of a background answer: the process that writes it, until when it may, and what every claim raises.
+    owner: Mapped[str | None]
+    lease_until: Mapped[float | None]
+    fence: Mapped[int] = mapped_column(default=0)
+    # Claims that were not handed back; one that is lost to a killed process counts.
+    claims: Mapped[int] = mapped_column(default=0)
+
+
+class AnswerEvent(Base):
+    """An event of a background answer's stream; kept for a while after its end, for clients that resume."""
+
+    __tablename__ = "answer_events"
+
+    response_id: Mapped[str] = mapped_column(ForeignKey("answer_records.id", ondelete="CASCADE"), primary_key=True)
+    sequence_number: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    event: Mapped[dict[str, Any]]
+
+
+class Conversation(Base):
+    """Items that responses carry on from."""
+
+    __tablename__ = "conversations"
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    project_id: Mapped[str] = mapped_column(index=True)
+    created_at: Mapped[float]
+    metadata_: Mapped[dict[str, Any]] = mapped_column("metadata")
+
+
+class ConversationItem(Base):
+    """A message or a search call. The order of a conversation is that of `number`."""
+
+    __tablename__ = "conversation_items"
+    __table_args__ = (
+        Index("ix_conversation_items_in_order", "conversation_id", "number"),
+        {"sqlite_autoincrement": True},
+    )
+
+    number: Mapped[int] = mapped_column(_Number, primary_key=True)
+    id: Mapped[str] = mapped_column(unique=True)
+    conversation_id: Mapped[str] = mapped_column(ForeignKey("conversations.id", ondelete="CASCADE"))
+    item: Mapped[dict[str, Any]]
+
+
+class ConversationItemFile(Base):
+    """A file that an item draws on: when it is gone, so is the item."""
+
+    __tablename__ = "conversation_item_files"
+
+    item_number: Mapped[int] = mapped_column(
+        ForeignKey("conversation_items.number", ondelete="CASCADE"), primary_key=True
+    )
+    # No foreign key: that the file is gone is what this is to tell.
+    file_id: Mapped[str] = mapped_column(primary_key=True)
