@@ -7,7 +7,7 @@ import shutil
 import stat
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -56,11 +56,15 @@ class BlobStore:
         Raises RequestTooLarge, InvalidRequest for a stream that is empty or cannot be read, ServiceUnavailable when
         there is no room for it.
         """
+        return self.stage_pieces(_pieces(stream), max_bytes=max_bytes)
+
+    def stage_pieces(self, pieces: Iterable[bytes], *, max_bytes: int) -> StagedBlob:
+        """Like `stage`, for bytes that come piece by piece."""
         digest, size = hashlib.sha256(), 0
         path = self.staging / secrets.token_hex(16)
         try:
             with _translated(), path.open("wb") as target:
-                for data in _pieces(stream):
+                for data in pieces:
                     size += len(data)
                     if size > max_bytes:
                         raise RequestTooLarge(f"The file is larger than the {max_bytes:,} bytes that are allowed.")

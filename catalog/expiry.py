@@ -1,17 +1,17 @@
-"""Files and stores that end by themselves."""
+"""Files, uploads and stores that end by themselves."""
 
 import time
 
 from sqlalchemy import select
 
-from catalog import files, stores
+from catalog import files, idempotency, stores, uploads
 from catalog.blobs import BlobStore
 from catalog.database import Database
 from catalog.models import File, VectorStore, VectorStoreFile
 
 
 def remove_expired(database: Database, blobs: BlobStore) -> int:
-    """Delete expired files, and take everything out of expired stores; return how many files and stores.
+    """Delete expired files and uploads, and take everything out of expired stores; return how many.
 
     The row of an expired store stays, so that its owner sees what became of it.
     """
@@ -24,7 +24,8 @@ def remove_expired(database: Database, blobs: BlobStore) -> int:
     for store_id in expired:
         _empty(database, store_id, now)
     files.delete_unused_blobs(database, blobs, [sha for file_id in ended for sha in _remove_file(database, file_id)])
-    return len(ended) + len(expired)
+    idempotency.remove_old(database)
+    return len(ended) + len(expired) + uploads.remove_expired(database, blobs)
 
 
 def _empty(database: Database, store_id: str, now: float) -> None:

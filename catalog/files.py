@@ -4,7 +4,7 @@ import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import select
+from sqlalchemy import ColumnElement, select
 from sqlalchemy.orm import Session
 
 from catalog import archives, documents
@@ -12,7 +12,7 @@ from catalog.blobs import BlobStore, StagedBlob
 from catalog.database import Database, portions
 from catalog.errors import Conflict, NotFound
 from catalog.ids import FILE, new_id
-from catalog.models import Document, File
+from catalog.models import Document, File, UploadPart
 from catalog.paging import Page, PageRequest, fetch_page
 
 # Blobs younger than this may belong to an upload whose row is not committed yet.
@@ -27,6 +27,10 @@ class NewFile:
     filename: str
     purpose: str
     expires_at: float | None = None
+    # Seconds from its creation on, in place of `expires_at`.
+    lifetime_s: float | None = None
+    # The API key that brings it.
+    uploaded_by: str | None = None
 
 
 def add(database: Database, blobs: BlobStore, blob: StagedBlob, new: NewFile) -> File:
@@ -55,6 +59,7 @@ def insert_copy(database: Database, session: Session, blobs: BlobStore, sha256: 
 
 
 def _insert_row(session: Session, sha256: str, size: int, new: NewFile) -> File:
+    now = time.time()
     file = File(
         id=new_id(FILE),
         project_id=new.project_id,
@@ -62,8 +67,9 @@ def _insert_row(session: Session, sha256: str, size: int, new: NewFile) -> File:
         purpose=new.purpose,
         bytes=size,
         sha256=sha256,
-        created_at=time.time(),
-        expires_at=new.expires_at,
+        created_at=now,
+        expires_at=new.expires_at if new.lifetime_s is None else now + new.lifetime_s,
+        uploaded_by=new.uploaded_by,
     )
     session.add(file)
     session.flush()
@@ -74,18 +80,32 @@ def get(session: Session, project_id: str, file_id: str) -> File:
     """Raises NotFound, also for another project's file."""
     file = session.get(File, file_id)
     if file is None or file.project_id != project_id:
-        raise NotFound(f"No such File object: {file_id!r}.", param="file_id")
+        raise missing(file_id)
     return file
 
 
-def list_page(session: Session, project_id: str, request: PageRequest, *, purpose: str | None = None) -> Page[File]:
-    query = select(File).where(File.project_id == project_id)
+def missing(file_id: str) -> NotFound:
+    """Return the error for a file that does not exist, or not for the caller."""
+    return NotFound(f"No such File object: {file_id!r}.", param="file_id")
+
+
+def list_page(
+    session: Session,
+    project_id: str,
+    request: PageRequest,
+    *,
+    purpose: str | None = None,
+    where: ColumnElement[bool] | None = None,
+) -> Page[File]:
+    """Return a page of a project's files, or of those that `where` admits."""
+    seen = select(File).where(File.project_id == project_id, *([] if where is None else [where]))
+    query = seen
     if purpose is not None:
         query = query.where(File.purpose == purpose)
 
     def locate(cursor: str) -> tuple[float, str] | None:
-        file = session.get(File, cursor)
-        return (file.created_at, file.id) if file and file.project_id == project_id else None
+        file = session.scalar(seen.where(File.id == cursor))
+        return (file.created_at, file.id) if file else None
 
     return fetch_page(session, query, request, keys=(File.created_at, File.id), locate=locate)
 
@@ -124,17 +144,24 @@ def delete_unused_blobs(database: Database, blobs: BlobStore, hashes: Iterable[s
         with database.write() as session:
             for sha256 in group:
                 database.lock(session, sha256)
-            used = set(session.scalars(select(File.sha256).where(File.sha256.in_(group))))
+            used = used_hashes(session, among=group)
             for sha256 in used.symmetric_difference(group):
                 blobs.delete(sha256)
                 deleted += 1
     return deleted
 
 
+def used_hashes(session: Session, *, among: Sequence[str] | None = None) -> set[str]:
+    """Return the hashes of the bytes that a file or a part of an upload has: all, or those `among` the given ones."""
+    columns = (File.sha256, UploadPart.sha256)
+    queries = [select(column) if among is None else select(column).where(column.in_(among)) for column in columns]
+    return {sha256 for query in queries for sha256 in session.scalars(query)}
+
+
 def sweep(database: Database, blobs: BlobStore, *, min_age_s: float = SWEEP_MIN_AGE_S) -> int:
     """Delete blobs that no file needs and that are older than `min_age_s`; return how many."""
     with database.read() as session:
-        used = set(session.scalars(select(File.sha256)))
+        used = used_hashes(session)
     candidates = [sha for sha, age_s in blobs.names() if sha not in used and age_s >= min_age_s]
     blobs.clear_stale_staging()
     return delete_unused_blobs(database, blobs, candidates)

@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session, aliased, undefer
 from catalog.blobs import BlobStore
 from catalog.database import Database
 from catalog.files import SWEEP_MIN_AGE_S
-from catalog.models import ArchiveMember, Change, Chunk, Document, File, JobStatus, VectorStoreFile
+from catalog.models import ArchiveMember, Change, Chunk, Document, File, JobStatus, UploadPart, VectorStoreFile
 
 # A job whose lease ended this long ago, with workers running, is stuck.
 STUCK_AFTER_S = 300.0
@@ -41,10 +41,11 @@ def check(database: Database, blobs: BlobStore, *, orphan_age_s: float = SWEEP_M
 
 def _blob_problems(session: Session, blobs: BlobStore, orphan_age_s: float) -> Iterator[Problem]:
     stored = dict(blobs.names())
-    used = {sha: file_id for file_id, sha in session.execute(select(File.id, File.sha256))}
-    for sha, file_id in used.items():
+    used = {sha: f"file {file_id}" for file_id, sha in session.execute(select(File.id, File.sha256))}
+    used |= {sha: f"part {part_id}" for part_id, sha in session.execute(select(UploadPart.id, UploadPart.sha256))}
+    for sha, owner in used.items():
         if sha not in stored:
-            yield Problem(kind="lost blob", detail=f"file {file_id} needs blob {sha}, which is not stored")
+            yield Problem(kind="lost blob", detail=f"{owner} needs blob {sha}, which is not stored")
     for sha, age_s in stored.items():
         if sha not in used and age_s >= orphan_age_s:
             yield Problem(kind="orphan blob", detail=f"blob {sha} belongs to no file")

@@ -9,7 +9,7 @@ class ArchiveLimits:
     """What one archive may become, together with all archives in it."""
 
     # A larger member is refused; the others are unpacked.
-    member_bytes: int = 200 * 1024**2
+    member_bytes: int = 512 * 1024**2
     # An archive that holds more is refused whole.
     total_bytes: int = 2 * 1024**3
     members: int = 10_000

@@ -1,6 +1,5 @@
 """/v1/files"""
 
-import time
 from typing import Annotated, Any, Literal
 from urllib.parse import quote
 
@@ -8,16 +7,17 @@ from fastapi import APIRouter, File, Form, Query, UploadFile
 from fastapi.responses import StreamingResponse
 
 from api.auth import CallerOf, ServicesOf
+from api.visibility import check_deletable, seen_files
 from api.wire.common import list_object
+from api.wire.files import LifetimeSeconds, Purpose, clean_filename
 from api.wire.objects import file_object
-from catalog import filenames, files
+from catalog import files
 from catalog.errors import InvalidRequest
 from catalog.files import NewFile
 from catalog.paging import PageRequest
 
 router = APIRouter(prefix="/v1/files", tags=["Files"])
 
-Purpose = Literal["assistants", "batch", "fine-tune", "vision", "user_data", "evals"]
 _READ_BYTES = 1 << 20
 
 
@@ -28,19 +28,20 @@ def create_file(
     file: Annotated[UploadFile, File(description="The file, at most `max_file_bytes` of the settings.")],
     purpose: Annotated[Purpose, Form()],
     expires_anchor: Annotated[Literal["created_at"] | None, Form(alias="expires_after[anchor]")] = None,
-    expires_seconds: Annotated[int | None, Form(alias="expires_after[seconds]", ge=3600, le=2_592_000)] = None,
+    expires_seconds: Annotated[LifetimeSeconds | None, Form(alias="expires_after[seconds]")] = None,
 ) -> dict[str, Any]:
     """Store a file. When this answers, the file survives a crash of any process."""
     if (expires_anchor is None) != (expires_seconds is None):
         raise InvalidRequest("expires_after needs both `anchor` and `seconds`.", param="expires_after")
     new = NewFile(
         project_id=caller.project_id,
-        filename=clean_filename(file.filename or ""),
+        filename=filename_of(file.filename or ""),
         purpose=purpose,
-        expires_at=time.time() + expires_seconds if expires_seconds else None,
+        lifetime_s=expires_seconds,
+        uploaded_by=caller.key_id,
     )
     catalog = services.catalog
-    blob = catalog.blobs.stage(file.file, max_bytes=services.settings.max_file_bytes)
+    blob = catalog.blobs.stage(file.file, max_bytes=caller.file_limit(services.settings.max_file_bytes))
     try:
         return file_object(files.add(catalog.database, catalog.blobs, blob, new))
     finally:
@@ -59,7 +60,8 @@ def list_files(
     """List the files, newest first."""
     request = PageRequest(limit=limit, order=order, after=after)
     with services.catalog.database.read() as session:
-        return list_object(files.list_page(session, caller.project_id, request, purpose=purpose), file_object)
+        page = files.list_page(session, caller.project_id, request, purpose=purpose, where=seen_files(caller))
+        return list_object(page, file_object)
 
 
 @router.get("/{file_id}")
@@ -87,20 +89,13 @@ def retrieve_file_content(services: ServicesOf, caller: CallerOf, file_id: str) 
 @router.delete("/{file_id}")
 def delete_file(services: ServicesOf, caller: CallerOf, file_id: str) -> dict[str, Any]:
     """Delete a file; the next search in any store does not see it."""
+    with services.catalog.database.read() as session:
+        check_deletable(session, caller, file_id)
     files.delete(services.catalog.database, services.catalog.blobs, caller.project_id, file_id)
     return {"id": file_id, "object": "file", "deleted": True}
 
 
-def clean_filename(name: str) -> str:
-    """Return the name without control characters and overrides of the reading direction.
-
-    It is shown to people and never used as a path.
-    Raises InvalidRequest when nothing is left, or too much.
-    """
-    # In a multipart header browsers escape these three characters and no others (WHATWG HTML, "multipart/form-data").
-    name = filenames.visible(name.replace("%22", '"').replace("%0D", "").replace("%0A", ""))
-    if not name or len(name) > filenames.MAX_CHARS:
-        raise InvalidRequest(
-            f"The file name has {len(name)} characters; it needs 1 to {filenames.MAX_CHARS}.", param="file"
-        )
-    return name
+def filename_of(header: str) -> str:
+    """Return the file name that a multipart header holds. Raises InvalidRequest."""
+    # In it browsers escape these three characters and no others (WHATWG HTML, "multipart/form-data").
+    return clean_filename(header.replace("%22", '"').replace("%0D", "").replace("%0A", ""), param="file")

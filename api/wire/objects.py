@@ -7,29 +7,66 @@ from catalog import batches
 from catalog.documents import StoredChunk
 from catalog.estimates import Wait
 from catalog.ids import chunk_id
-from catalog.models import ArchiveMember, Document, File, FileBatch, JobStatus, VectorStore, VectorStoreFile
+from catalog.models import (
+    ArchiveMember,
+    Document,
+    File,
+    FileBatch,
+    JobStatus,
+    Upload,
+    UploadPart,
+    VectorStore,
+    VectorStoreFile,
+)
 from ingest.chunking import AUTO_MAX_TOKENS
 from retrieval.searcher import Passage
 
 
 def file_object(file: File) -> dict[str, Any]:
+    """OpenAI describes `expires_at` as a number: a file that stays has none."""
+    expiry = {"expires_at": int(file.expires_at)} if file.expires_at else {}
     return {
         "id": file.id,
         "object": "file",
         "bytes": file.bytes,
         "created_at": int(file.created_at),
-        "expires_at": int(file.expires_at) if file.expires_at else None,
+        **expiry,
         "filename": file.filename,
         "purpose": file.purpose,
         "status": "processed",
-        "status_details": None,
+    }
+
+
+def upload_object(upload: Upload, file: File | None) -> dict[str, Any]:
+    """`file` is there when the upload is complete."""
+    return {
+        "id": upload.id,
+        "object": "upload",
+        "bytes": upload.bytes,
+        "created_at": int(upload.created_at),
+        "expires_at": int(upload.expires_at),
+        "filename": upload.filename,
+        "purpose": upload.purpose,
+        "status": upload.status,
+        "file": file_object(file) if file else None,
+    }
+
+
+def upload_part_object(part: UploadPart) -> dict[str, Any]:
+    return {
+        "id": part.id,
+        "object": "upload.part",
+        "created_at": int(part.created_at),
+        "upload_id": part.upload_id,
     }
 
 
 def vector_store_object(
     store: VectorStore, counts: dict[str, int], usage_bytes: int, left_s: float | None = None
 ) -> dict[str, Any]:
+    """OpenAI describes `expires_after` as an object: a store that stays has none."""
     days = store.expires_after_days
+    expiry = {"expires_after": {"anchor": "last_active_at", "days": days}} if days else {}
     return {
         "id": store.id,
         "object": "vector_store",
@@ -39,7 +76,7 @@ def vector_store_object(
         "usage_bytes": usage_bytes,
         "file_counts": counts,
         "status": _store_status(store, counts),
-        "expires_after": {"anchor": "last_active_at", "days": days} if days else None,
+        **expiry,
         "expires_at": int(store.expires_at) if store.expires_at else None,
         "last_active_at": int(store.last_active_at),
         "metadata": store.metadata_,

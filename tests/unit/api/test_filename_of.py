@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api.routes.files import clean_filename
+from api.routes.files import filename_of
 from catalog.errors import InvalidRequest
 
 
@@ -29,21 +29,21 @@ from catalog.errors import InvalidRequest
 )
 def test_a_name_is_kept_but_for_what_nobody_can_read(name: str, expected: str) -> None:
     """Control characters and halves of characters go; everything else is the user's own."""
-    assert clean_filename(name) == expected
+    assert filename_of(name) == expected
 
 
 @pytest.mark.parametrize("name", ["", "  ", "\x00\x01", "%0D%0A", "x" * 256])
 def test_a_name_that_is_empty_or_too_long_is_refused(name: str) -> None:
     """With the number of characters that are left."""
     with pytest.raises(InvalidRequest, match="characters"):
-        clean_filename(name)
+        filename_of(name)
 
 
 @given(st.text(st.characters(), max_size=300))
 def test_what_is_accepted_is_clean_and_stays_as_it_is(name: str) -> None:
     """Whatever comes in: no control character comes out, and it can be written as UTF-8."""
     try:
-        cleaned = clean_filename(name)
+        cleaned = filename_of(name)
     except InvalidRequest:
         return
     assert not any(unicodedata.category(character) == "Cc" for character in cleaned)
