@@ -54,8 +54,11 @@ class BodyLimit:
             return
         headers = Headers(scope=scope)
         is_upload = headers.get("content-type", "").startswith("multipart/form-data")
-        limit = self._max_file_bytes + _MULTIPART_SLACK_BYTES if is_upload else self._max_json_bytes
-        stated = self._max_file_bytes if is_upload else limit
+        max_file_bytes = self._max_file_bytes
+        if (caller := scope.get("state", {}).get("caller")) is not None:
+            max_file_bytes = caller.file_limit(max_file_bytes)
+        limit = max_file_bytes + _MULTIPART_SLACK_BYTES if is_upload else self._max_json_bytes
+        stated = max_file_bytes if is_upload else limit
         too_large = RequestTooLarge(f"The request body is larger than the {stated:,} bytes that are allowed.")
         length = headers.get("content-length", "")
         if length.isdigit() and int(length) > limit:

@@ -1,8 +1,9 @@
 """Engine, transactions and migrations, the same for SQLite and PostgreSQL."""
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -26,6 +27,9 @@ _MIGRATION_LOCK: Final = 0x466F6F74
 _IDS: Final = 1000
 
 _Id = TypeVar("_Id")
+
+# What a request does at the end of each of its write transactions, as part of them.
+before_commit: ContextVar[Callable[[Session], None] | None] = ContextVar("before_commit", default=None)
 
 
 class Database:
@@ -66,6 +70,8 @@ class Database:
         """A transaction that commits at the end of the block, or does nothing at all."""
         with _translated(), Session(self._writer, expire_on_commit=False) as session, session.begin():
             yield session
+            if finish := before_commit.get():
+                finish(session)
 
     def lock(self, session: Session, name: str) -> None:
         """Until the transaction ends, keep every other one that locks `name` waiting.

@@ -3,11 +3,14 @@
 FootnoteError
 ├── InvalidRequest            the caller's input is wrong
 │   ├── RequestTooLarge
-│   └── UnsupportedParameter
+│   ├── UnsupportedParameter
+│   └── PreviousResponseNotFound
 ├── NotFound                  no such object, or not the caller's
 ├── Unauthorized              missing or wrong API key
 ├── Forbidden                 a caller that this server does not answer
 ├── Conflict                  the object's state does not allow it
+│   ├── IdempotencyConflict   an Idempotency-Key whose reply cannot be given
+│   └── RequestInProgress     the same request is being carried out (retryable)
 ├── DocumentRejected          a file that cannot become a document
 │   ├── InvalidFile           damaged, encrypted, empty or without text
 │   ├── UnsupportedFile       a format that no parser reads
@@ -17,6 +20,7 @@ FootnoteError
 ├── IndexIncompatible         vectors of another embedding model
 ├── ServiceUnavailable        a dependency does not answer (retryable)
 ├── QueueFull                 too many files wait to be processed (retryable)
+├── RateLimitExceeded         too many requests (retryable)
 └── ConfigurationError        settings that cannot work
 """
 
@@ -28,6 +32,8 @@ class FootnoteError(Exception):
 
     code: ClassVar[str] = "server_error"
     retryable: ClassVar[bool] = False
+    # When a retry can help, where that is known.
+    retry_after_s: float | None = None
 
     def __init__(self, message: str | None = None, *, param: str | None = None) -> None:
         self.message = message or (self.__doc__ or "").strip()
@@ -53,6 +59,12 @@ class UnsupportedParameter(InvalidRequest):
     code = "unsupported_parameter"
 
 
+class PreviousResponseNotFound(InvalidRequest):
+    """There is no such response to carry on from."""
+
+    code = "previous_response_not_found"
+
+
 class NotFound(FootnoteError):
     """There is no such object."""
 
@@ -75,6 +87,20 @@ class Conflict(FootnoteError):
     """The object's state does not allow this."""
 
     code = "conflict"
+
+
+class IdempotencyConflict(Conflict):
+    """This Idempotency-Key belongs to another request, or to one whose reply is not kept."""
+
+    code = "idempotency_conflict"
+
+
+class RequestInProgress(Conflict):
+    """Another request with this Idempotency-Key is being carried out."""
+
+    code = "request_in_progress"
+    retryable = True
+    retry_after_s = 1.0
 
 
 class DocumentRejected(FootnoteError):
@@ -125,6 +151,19 @@ class QueueFull(FootnoteError):
 
     code = "rate_limit_exceeded"
     retryable = True
+    # Enough for a worker to make room, short enough for a person.
+    retry_after_s = 5.0
+
+
+class RateLimitExceeded(FootnoteError):
+    """Too many requests within a minute."""
+
+    code = "rate_limit_exceeded"
+    retryable = True
+
+    def __init__(self, message: str | None = None, *, retry_after_s: float = 1.0) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
 
 
 class ConfigurationError(FootnoteError):

@@ -1,7 +1,7 @@
 """Vector stores and the files in them."""
 
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -60,8 +60,13 @@ def get(session: Session, project_id: str, store_id: str) -> VectorStore:
     """Raises NotFound, also for another project's store."""
     store = session.get(VectorStore, store_id)
     if store is None or store.project_id != project_id:
-        raise NotFound(f"No such VectorStore object: {store_id!r}.", param="vector_store_id")
+        raise missing(store_id)
     return store
+
+
+def missing(store_id: str) -> NotFound:
+    """Return the error for a store that does not exist, or not for the caller."""
+    return NotFound(f"No such VectorStore object: {store_id!r}.", param="vector_store_id")
 
 
 def find_by_name(session: Session, project_id: str, name: str) -> VectorStore | None:
@@ -77,12 +82,18 @@ def ids_of_project(session: Session, project_id: str) -> list[str]:
     return [store.id for store in stores if not store.is_expired(now)]
 
 
-def list_page(session: Session, project_id: str, request: PageRequest) -> Page[VectorStore]:
-    def locate(cursor: str) -> tuple[float, str] | None:
-        store = session.get(VectorStore, cursor)
-        return (store.created_at, store.id) if store and store.project_id == project_id else None
-
+def list_page(
+    session: Session, project_id: str, request: PageRequest, *, among: Collection[str] | None = None
+) -> Page[VectorStore]:
+    """Return a page of a project's stores, or of those `among` the given ids."""
     query = select(VectorStore).where(VectorStore.project_id == project_id)
+    if among is not None:
+        query = query.where(VectorStore.id.in_(among))
+
+    def locate(cursor: str) -> tuple[float, str] | None:
+        store = session.scalar(query.where(VectorStore.id == cursor))
+        return (store.created_at, store.id) if store else None
+
     return fetch_page(session, query, request, keys=(VectorStore.created_at, VectorStore.id), locate=locate)
 
 
@@ -173,8 +184,13 @@ def get_file(session: Session, store: VectorStore, file_id: str) -> VectorStoreF
     )
     entry = session.scalar(query)
     if entry is None:
-        raise NotFound(f"No file {file_id!r} in vector store {store.id!r}.", param="file_id")
+        raise missing_file(store.id, file_id)
     return entry
+
+
+def missing_file(store_id: str, file_id: str) -> NotFound:
+    """Return the error for a file that is not in a store, or not for the caller."""
+    return NotFound(f"No file {file_id!r} in vector store {store_id!r}.", param="file_id")
 
 
 def list_files(

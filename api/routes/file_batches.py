@@ -7,6 +7,7 @@ from sqlalchemy.orm import Session
 
 from api.auth import CallerOf, ServicesOf
 from api.routes.vector_store_files import POLL_AFTER_MS, list_entries
+from api.visibility import check_files
 from api.wire.common import PageOf
 from api.wire.objects import file_batch_object
 from api.wire.stores import CreateFileBatch
@@ -35,6 +36,7 @@ def create_file_batch(
         parse_strategy(new.chunking_strategy)
     with services.catalog.database.write() as session:
         store = stores.get(session, caller.project_id, vector_store_id)
+        check_files(session, caller, [new.file_id for new in new_files])
         jobs.check_room(session, services.settings.max_queued_files)
         return _render(session, batches.create(session, store, new_files))
 

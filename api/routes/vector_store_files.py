@@ -6,6 +6,7 @@ from fastapi import APIRouter, Query, Response
 from sqlalchemy.orm import Session
 
 from api.auth import CallerOf, ServicesOf
+from api.visibility import check_files
 from api.wire.common import PageOf, list_object, plain_page
 from api.wire.objects import vector_store_file_object
 from api.wire.stores import AttachFile, UpdateAttachedFile
@@ -31,6 +32,7 @@ def attach_file(services: ServicesOf, caller: CallerOf, vector_store_id: str, bo
     new = NewVectorStoreFile(file_id=body.file_id, attributes=body.attributes or {}, chunking_strategy=strategy)
     with services.catalog.database.write() as session:
         store = stores.get(session, caller.project_id, vector_store_id)
+        check_files(session, caller, [body.file_id])
         jobs.check_room(session, services.settings.max_queued_files)
         return _render(session, stores.attach(session, store, new))
 

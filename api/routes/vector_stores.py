@@ -6,6 +6,7 @@ from fastapi import APIRouter
 from sqlalchemy.orm import Session
 
 from api.auth import CallerOf, ServicesOf
+from api.visibility import check_whole_project, search_scope
 from api.wire.common import PageOf, check_length, list_object, plain_page
 from api.wire.objects import search_result_object, vector_store_object
 from api.wire.search import to_filter, to_ranking
@@ -15,7 +16,6 @@ from catalog.errors import InvalidRequest, UnsupportedParameter
 from catalog.models import VectorStore
 from catalog.stores import NewVectorStore, NewVectorStoreFile
 from ingest.chunking import parse_strategy
-from retrieval.indexes.base import Scope
 from retrieval.searcher import SearchRequest
 
 router = APIRouter(prefix="/v1/vector_stores", tags=["Vector stores"])
@@ -24,6 +24,7 @@ router = APIRouter(prefix="/v1/vector_stores", tags=["Vector stores"])
 @router.post("")
 def create_vector_store(services: ServicesOf, caller: CallerOf, body: CreateVectorStore) -> dict[str, Any]:
     """Create a store, with files in it if `file_ids` names some."""
+    check_whole_project(caller, "create vector stores")
     if body.chunking_strategy and not body.file_ids:
         raise InvalidRequest("chunking_strategy needs file_ids.", param="chunking_strategy")
     strategy = body.chunking_strategy or {"type": "auto"}
@@ -50,7 +51,7 @@ def create_vector_store(services: ServicesOf, caller: CallerOf, body: CreateVect
 def list_vector_stores(services: ServicesOf, caller: CallerOf, request: PageOf) -> dict[str, Any]:
     """List the stores, newest first."""
     with services.catalog.database.read() as session:
-        page = stores.list_page(session, caller.project_id, request)
+        page = stores.list_page(session, caller.project_id, request, among=caller.store_ids)
         ids = [store.id for store in page.items]
         counts, usage = stores.file_counts(session, ids), stores.usage_bytes(session, ids)
         return list_object(page, lambda store: _object(session, store, counts[store.id], usage[store.id]))
@@ -99,8 +100,7 @@ def search_vector_store(
     for query in queries:
         check_length(query, services.settings.max_question_chars, "query")
     with services.catalog.database.read() as session:
-        stores.get(session, caller.project_id, vector_store_id)
-    scope = Scope(vector_store_ids=frozenset([vector_store_id]), filter=to_filter(body.filters))
+        scope = search_scope(session, caller, [vector_store_id], to_filter(body.filters))
     found = services.searcher.search(
         SearchRequest(
             queries=queries,

@@ -1,5 +1,6 @@
 """The commands, run in this process against a state folder of their own."""
 
+import json
 import os
 import signal
 import sqlite3
@@ -282,6 +283,37 @@ def test_a_key_is_made_listed_and_revoked(command: Command, tmp_home: Path) -> N
     assert command("keys", "revoke", key_id).status == 0
     assert "revoked" in command("keys", "list").out
     assert command("keys", "revoke", "key_none").status == 2
+
+
+def test_a_key_is_made_for_a_part_of_a_project(command: Command, folder: Path) -> None:
+    """Project, scopes, stores, limit and end are options; the list tells them, as a table and as JSON."""
+    command("ingest", str(folder), "--store", "home")
+    store = next(one for one in command("status").out.split() if one.startswith("vs_"))
+    options = ("--scope", "read", "--scope", "mint", "--store", store, "--requests-per-minute", "60", "--expires", "30")
+    assert command("keys", "create", "portal", *options).status == 0
+    assert command("keys", "create", "other", "--project", "proj_other").status == 0
+    first, second = json.loads(command("keys", "list", "--json").out)
+    assert (first["scopes"], first["stores"], first["requests_per_minute"]) == (["read", "mint"], [store], 60)
+    assert first["expires_at"] - first["created_at"] == 30 * 86_400
+    assert (second["project"], second["scopes"], second["stores"]) == ("proj_other", ["write"], None)
+    table = command("keys", "list").out
+    assert all(word in table for word in ("read, mint", store, "60", "until 20", "proj_other", "all", "default"))
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (("--store", "vs_none"), "vs_none"),
+        (("--project", "a/b"), "a/b"),
+        (("--scope", "everything"), "everything"),
+        (("--expires", "0"), "--expires"),
+    ],
+)
+def test_a_key_for_what_is_not_there_is_not_made(command: Command, options: tuple[str, str], words: str) -> None:
+    """The message names what is wrong, and the exit status is 2."""
+    result = command("keys", "create", "portal", *options)
+    assert (result.status, words in result.err) == (2, True)
+    assert json.loads(command("keys", "list", "--json").out) == []
 
 
 def test_the_api_sees_what_the_command_line_ingested(command: Command, folder: Path, tmp_home: Path) -> None:

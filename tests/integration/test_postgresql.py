@@ -19,18 +19,23 @@ from tests.builders import IDENTITY, a_claim, a_document_record, a_file, a_store
 from tests.postgresql import PostgreSQL, needs_postgresql
 from tests.unit.catalog.test_answers import *  # noqa: F403
 from tests.unit.catalog.test_archives import *  # noqa: F403
+from tests.unit.catalog.test_background import *  # noqa: F403
 from tests.unit.catalog.test_compaction import (  # noqa: F401
     test_a_sound_catalog_keeps_everything,
     test_an_upload_that_is_about_to_commit_keeps_its_blob,
 )
+from tests.unit.catalog.test_conversations import *  # noqa: F403
 from tests.unit.catalog.test_documents import *  # noqa: F403
 from tests.unit.catalog.test_doorbell import *  # noqa: F403
 from tests.unit.catalog.test_estimates import *  # noqa: F403
 from tests.unit.catalog.test_expiry import *  # noqa: F403
 from tests.unit.catalog.test_feed import *  # noqa: F403
 from tests.unit.catalog.test_files import *  # noqa: F403
+from tests.unit.catalog.test_idempotency import *  # noqa: F403
 from tests.unit.catalog.test_jobs import *  # noqa: F403
+from tests.unit.catalog.test_keys import *  # noqa: F403
 from tests.unit.catalog.test_migrations import *  # noqa: F403
+from tests.unit.catalog.test_origins import *  # noqa: F403
 from tests.unit.catalog.test_paging import *  # noqa: F403
 from tests.unit.catalog.test_stores import *  # noqa: F403
 from tests.unit.catalog.test_transactions import *  # noqa: F403

@@ -4,9 +4,9 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from starlette.requests import Request
+from starlette.datastructures import Headers
 
-from api.auth import caller
+from api.auth import identify
 from api.settings import load_settings
 from catalog.database import Database
 from catalog.errors import Forbidden, Unauthorized
@@ -15,10 +15,8 @@ from catalog.models import DEFAULT_PROJECT
 
 def ask(database: Database, *, listens_on: str = "127.0.0.1", **headers: str) -> str:
     """Return the project that a request without a key gets."""
-    raw = [(name.encode(), value.encode()) for name, value in headers.items()]
-    request = Request({"type": "http", "headers": raw})
     services: Any = SimpleNamespace(catalog=SimpleNamespace(database=database), settings=load_settings(host=listens_on))
-    return caller(request, services, None).project_id
+    return identify(services, Headers(headers)).project_id
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1:8000", "127.0.0.1", "localhost:8000", "localhost", "[::1]:8000", "[::1]"])

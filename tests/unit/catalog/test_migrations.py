@@ -7,8 +7,10 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import inspect, select, text
 
+from catalog import keys
 from catalog.database import Database
-from catalog.models import Base, VectorStoreFile
+from catalog.keys import KeyScope
+from catalog.models import ApiKey, Base, VectorStoreFile
 
 
 def test_the_migrated_schema_equals_the_models(database: Database) -> None:
@@ -19,7 +21,7 @@ def test_the_migrated_schema_equals_the_models(database: Database) -> None:
 
 
 def test_an_upgrade_keeps_every_row(tmp_path: Path) -> None:
-    """A catalog of the first revision, with rows, is brought to the newest: no row is lost on the way."""
+    """A catalog of the first revision is brought to the newest: no row is lost on the way, and keys keep all rights."""
     database = Database(f"sqlite:///{tmp_path / 'old.sqlite'}")
     database.migrate("0001")
     columns = "(id, project_id, filename, purpose, bytes, sha256, created_at)"
@@ -38,8 +40,13 @@ def test_an_upgrade_keeps_every_row(tmp_path: Path) -> None:
                 "VALUES ('vs_1', 'file-1', 0, '{}', '{}', 1, 'completed', 1, 1, 1, 0, 0)"
             )
         )
+        session.execute(
+            text("INSERT INTO api_keys (id, project_id, name, digest, created_at) VALUES ('key_1', 'p', 'k', 'd', 0)")
+        )
     database.migrate()
     with database.read() as session:
+        key = session.scalars(select(ApiKey)).one()
+        assert (keys.scopes_of(key), key.store_ids, key.requests_per_minute) == ({KeyScope.ADMIN}, None, None)
         entry = session.scalars(select(VectorStoreFile)).one()
         assert (entry.file_id, entry.status, entry.started_at) == ("file-1", "completed", None)
     database.close()
