@@ -2,16 +2,16 @@
 
 import logging
 import threading
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Generator, Sequence
+from contextlib import aclosing
 
 from fastapi.responses import StreamingResponse
-from starlette.concurrency import iterate_in_threadpool
 
-from api.auth import Caller
+from api.turns import Turns
+from api.visibility import Caller, search_scope
 from api.wire.search import FileSearch, to_filter, to_ranking
 from api.wiring import ANSWER_MODEL, Services
-from catalog import stores
-from catalog.errors import FootnoteError, NotFound
+from catalog.errors import FootnoteError, NotFound, UnsupportedParameter
 from generation.answerer import DEFAULT_MAX_RESULTS, DEFAULT_MAX_TOKENS, AnswerRequest
 from retrieval.indexes.base import Scope
 
@@ -19,36 +19,60 @@ log = logging.getLogger(__name__)
 
 
 def answer_request(
-    services: Services, caller: Caller, *, model: str, question: str, search: FileSearch | None, max_tokens: int | None
+    services: Services,
+    caller: Caller,
+    *,
+    model: str,
+    question: str,
+    searches: Sequence[FileSearch],
+    context: str | None = None,
+    max_tokens: int | None = None,
+    is_searching: bool = True,
 ) -> AnswerRequest:
     """Check everything that can be wrong before a stream begins, where it can still be told by a status.
 
-    Without `search` every store is searched that the caller may see. Raises NotFound for a model or a store.
+    Without `searches` every store is searched that the caller may see; with `is_searching` false, none. Raises
+    NotFound for a model or a store, UnsupportedParameter for searches that differ in more than their stores.
     """
     if model != ANSWER_MODEL:
         raise NotFound(f"There is no model {model!r}; GET /v1/models lists them.", param="model")
+    search = _joined(searches)
     with services.catalog.database.read() as session:
-        if search is None:
-            store_ids = stores.ids_of_project(session, caller.project_id)
-        else:
-            store_ids = [stores.get(session, caller.project_id, i).id for i in search.vector_store_ids]
+        store_ids = None if search is None else search.vector_store_ids
+        scope = search_scope(session, caller, store_ids, to_filter(search.filters if search else None))
     return AnswerRequest(
         question=question,
-        scope=Scope(vector_store_ids=frozenset(store_ids), filter=to_filter(search.filters if search else None)),
+        context=context,
+        scope=scope if is_searching else Scope(vector_store_ids=frozenset()),
         max_results=(search.max_num_results if search else None) or DEFAULT_MAX_RESULTS,
         ranking=to_ranking(search.ranking_options if search else None, services.ranking),
         max_tokens=max_tokens or DEFAULT_MAX_TOKENS,
     )
 
 
-def event_stream(pieces: Callable[[Callable[[], bool]], Iterator[str]]) -> StreamingResponse:
+def _joined(searches: Sequence[FileSearch]) -> FileSearch | None:
+    """Return one search of the stores of all."""
+    if not searches:
+        return None
+    options = [search.model_dump(exclude={"vector_store_ids"}) for search in searches]
+    if any(one != options[0] for one in options):
+        raise UnsupportedParameter(
+            "Several file_search tools are searched as one: all but their vector_store_ids has to be equal.",
+            param="tools",
+        )
+    store_ids = dict.fromkeys(store_id for search in searches for store_id in search.vector_store_ids)
+    return searches[0].model_copy(update={"vector_store_ids": list(store_ids)})
+
+
+def event_stream(turns: Turns, pieces: Callable[[Callable[[], bool]], Generator[str, None, None]]) -> StreamingResponse:
     """Send what `pieces` yields, which is told when the client has gone away in mid-stream: the generation ends."""
     gone = threading.Event()
 
     async def send() -> AsyncIterator[str]:
         try:
-            async for piece in iterate_in_threadpool(pieces(gone.is_set)):
-                yield piece
+            async with aclosing(turns.stream(pieces(gone.is_set))) as stream:
+                async for piece in stream:
+                    yield piece
         finally:
             gone.set()
 

@@ -1,6 +1,7 @@
 """Errors become HTTP here, and nowhere else."""
 
 import logging
+import math
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
@@ -24,13 +25,12 @@ _STATUS: Final[Mapping[type[errors.FootnoteError], int]] = {
     errors.Conflict: 409,
     errors.IndexIncompatible: 409,
     errors.QueueFull: 429,
+    errors.RateLimitExceeded: 429,
     errors.ServiceUnavailable: 503,
     errors.FootnoteError: 500,
 }
-# What a client waits that finds the queue full: enough for a worker to make room, short enough for a person.
-_RETRY_AFTER_S: Final = "5"
 # Names of fields, expires_after[anchor] included; types that pydantic names after Python's are none.
-_FIELD: Final = re.compile(r"(?!(?:str|int|float|bool)\Z)(?!list\[|dict\[|function-)[A-Za-z_]\w*(?:\[\w+\])?")
+_FIELD: Final = re.compile(r"(?!(?:str|int|float|bool)\Z)(?!list\[|dict\[|function-)[A-Za-z_]\w*(?:\[\w*\])?")
 _TYPE: Final = {401: "authentication_error", 403: "permission_error", 404: "not_found_error", 429: "rate_limit_error"}
 
 
@@ -49,8 +49,9 @@ def error_response(error: errors.FootnoteError) -> JSONResponse:
     status = status_of(error)
     # The SDKs retry 409 and 5xx by themselves: they are told whether that can help.
     headers = {"x-should-retry": str(error.retryable).lower()} if status >= 409 else {}
-    if isinstance(error, errors.QueueFull):
-        headers["retry-after"] = _RETRY_AFTER_S
+    if error.retry_after_s is not None:
+        headers["retry-after"] = str(math.ceil(error.retry_after_s))
+        headers["retry-after-ms"] = str(math.ceil(error.retry_after_s * 1000))
     return JSONResponse(
         error_body(error.message, status=status, code=error.code, param=error.param), status, headers=headers
     )

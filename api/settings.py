@@ -73,8 +73,14 @@ class Settings(BaseSettings):
         description="extractive: evidence of the best sentence below which it does not answer.",
     )
 
+    concurrent_answers: int = Field(
+        8, ge=1, le=1000, description="Answers that one API process writes at once; more wait in line."
+    )
+
     workers: int = Field(1, ge=0, le=64, description="Worker processes that `footnote serve` starts.")
-    lease_s: float = Field(30.0, gt=0, description="Seconds after which a silent worker's job is given to another.")
+    lease_s: float = Field(
+        30.0, gt=0, description="Seconds after which the work of a process that fell silent is given to another."
+    )
     parse_timeout_s: float = Field(300.0, gt=0, description="Wall clock that the parser may take for one file.")
     parse_memory_bytes: int = Field(4 * 1024**3, gt=0, description="Memory that the parser may take for one file.")
     max_text_chars: int = Field(
@@ -95,11 +101,16 @@ class Settings(BaseSettings):
     max_queued_files: int = Field(
         100_000, gt=0, description="Files that may wait to be processed; more are refused with 429 until there is room."
     )
-    max_file_bytes: int = Field(200 * 1024**2, gt=0, description="Largest file that an upload or an archive may bring.")
+    max_file_bytes: int = Field(512 * 1024**2, gt=0, description="Largest file that an upload or an archive may bring.")
     max_unpacked_bytes: int = Field(
         2 * 1024**3, gt=0, description="What an archive may unpack to, with all archives in it."
     )
     max_json_bytes: int = Field(10 * 1024**2, gt=0, description="Largest body of any other request.")
+    requests_per_minute: int = Field(
+        0,
+        ge=0,
+        description="Requests that a key may send in a minute, where it has no limit of its own; 0 is any.",
+    )
     max_question_chars: int = Field(16_000, gt=0, description="Longest question or search query, in characters.")
 
     @field_validator("http_allowed_hosts", "ocr_languages", mode="before")

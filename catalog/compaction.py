@@ -12,7 +12,7 @@ from typing import Final
 from sqlalchemy import ColumnElement, delete, func, select, text
 from sqlalchemy.exc import OperationalError
 
-from catalog import answers, documents, files
+from catalog import answers, conversations, documents, files, idempotency
 from catalog.blobs import BlobStore
 from catalog.database import Database
 from catalog.errors import ServiceUnavailable
@@ -26,7 +26,7 @@ _WAY_OUT: Final = "Run `footnote compact` again when less is going on, or with t
 class Leftovers:
     """How much was removed."""
 
-    # Answer records that draw on files which are gone.
+    # Answer records and items of conversations that draw on files which are gone.
     answers: int
     # Documents and chunks that belong to nothing; a sound catalog has none.
     rows: int
@@ -42,8 +42,9 @@ def remove_leftovers(database: Database, blobs: BlobStore) -> Leftovers:
     A blob of any age is safe to judge: an upload names its blob and adds its row in one transaction, under the lock
     that the deletion of a blob takes. A staged upload is not: it stays for an hour, as it may still be written.
     """
+    idempotency.remove_stale(database)
     return Leftovers(
-        answers=answers.remove_orphans(database),
+        answers=answers.remove_orphans(database) + conversations.remove_orphans(database),
         rows=_remove_orphan_rows(database),
         staged=blobs.clear_stale_staging(),
         blobs=files.sweep(database, blobs, min_age_s=0.0),

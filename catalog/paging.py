@@ -59,3 +59,18 @@ def fetch_page(
     has_more = len(found) > request.limit
     items = found[: request.limit]
     return Page(items=items[::-1] if backwards else items, has_more=has_more)
+
+
+def page_of(items: Sequence[dict[str, Any]], request: PageRequest) -> Page[dict[str, Any]]:
+    """Return one page of objects that are all there, oldest first. Raises InvalidRequest for an unknown cursor."""
+    ordered = list(items if request.order == "asc" else items[::-1])
+    places = {item["id"]: place for place, item in enumerate(ordered)}
+    for name, cursor in (("after", request.after), ("before", request.before)):
+        if cursor is not None and cursor not in places:
+            raise InvalidRequest(f"{name}={cursor!r} is not the id of an item of this list.", param=name)
+    first = places[request.after] + 1 if request.after is not None else 0
+    last = places[request.before] if request.before is not None else len(ordered)
+    if request.before is not None and request.after is None:
+        first = max(0, last - request.limit)
+        return Page(items=ordered[first:last], has_more=first > 0)
+    return Page(items=ordered[first:last][: request.limit], has_more=first + request.limit < last)

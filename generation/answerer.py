@@ -11,6 +11,7 @@ from catalog import documents
 from catalog.database import Database
 from generation.backends.base import Finished, FinishReason, Generator, Prompt, TextDelta, Usage
 from generation.citations import Citation, Claim, MarkerParser, cite
+from generation.evidence import content_terms
 from generation.packing import Packed, pack
 from generation.prompts import PromptTemplate
 from retrieval.indexes.base import Scope
@@ -19,6 +20,9 @@ from retrieval.searcher import Passage, Ranking, Searcher, SearchRequest, Search
 REFUSAL_TEXT: Final = "These documents do not contain the answer to this question."
 DEFAULT_MAX_TOKENS: Final = 1024
 DEFAULT_MAX_RESULTS: Final = 10
+# A question with more content words than this is read by itself, whatever was asked before. Every question of data/gold
+# has more; to search those behind an unrelated one too lowered answer recall from 0.91 to between 0.84 and 0.87.
+_FOLLOW_UP_TERMS: Final = 1
 
 
 class Outcome(StrEnum):
@@ -32,10 +36,23 @@ class Outcome(StrEnum):
 @dataclass(frozen=True, kw_only=True, slots=True)
 class AnswerRequest:
     question: str
+    # What the user asked before, which the question may follow up on.
+    context: str | None = None
     scope: Scope
     max_results: int = DEFAULT_MAX_RESULTS
     ranking: Ranking = field(default_factory=Ranking)
     max_tokens: int = DEFAULT_MAX_TOKENS
+
+    @property
+    def full_question(self) -> str:
+        """The question, behind the one before it when it says too little alone: "And for a week?"."""
+        is_short = len(content_terms(self.question)) <= _FOLLOW_UP_TERMS
+        return f"{self.context}\n{self.question}" if self.context and is_short else self.question
+
+    @property
+    def queries(self) -> list[str]:
+        """What is searched for: the question as it was asked and, where it differs, in full."""
+        return list(dict.fromkeys([self.question, self.full_question]))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -77,20 +94,35 @@ class Answerer:
 
     def answer(self, request: AnswerRequest, *, cancelled: Callable[[], bool] = lambda: False) -> Iterator[AnswerEvent]:
         """Yield the events of one answer; soon after `cancelled()` is true the generation ends."""
-        found = self._searcher.search(
-            SearchRequest(
-                queries=[request.question], scope=request.scope, limit=request.max_results, ranking=request.ranking
-            )
-        )
+        found = self._search(request)
         yield Searched(passages=found.passages)
-        packed = pack(found.passages, budget=self._generator.source_tokens, count_tokens=self._generator.count_tokens)
+        packed = self._pack(found)
         nonce = secrets.token_hex(8)
-        prompt = self._template.render(request.question, packed.sources, nonce=nonce)
+        prompt = self._template.render(request.full_question, packed.sources, nonce=nonce)
         started = time.perf_counter()
         writing = _Writing(self._database, packed)
         yield from writing.run(self._generator.generate(prompt, max_tokens=request.max_tokens, cancelled=cancelled))
         seconds = {**found.seconds, "generate": time.perf_counter() - started}
         yield self._finish(found, packed, prompt, nonce, writing, seconds)
+
+    def count_input(self, request: AnswerRequest) -> int:
+        """Return the tokens of the question and of the sources that `answer` would be written from now."""
+        packed = self._pack(self._search(request))
+        return sum(
+            self._generator.count_tokens(text)
+            for text in (request.full_question, *(source.text for source in packed.sources))
+        )
+
+    def _search(self, request: AnswerRequest) -> SearchResult:
+        return self._searcher.search(
+            SearchRequest(
+                queries=request.queries, scope=request.scope, limit=request.max_results, ranking=request.ranking
+            )
+        )
+
+    def _pack(self, found: SearchResult) -> Packed:
+        count_tokens = self._generator.count_tokens
+        return pack(found.passages, budget=self._generator.source_tokens, count_tokens=count_tokens)
 
     def _finish(
         self,

@@ -1,15 +1,17 @@
 """/v1/chat/completions"""
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from typing import Any
 
 from fastapi import APIRouter
 from fastapi.responses import JSONResponse, StreamingResponse
+from starlette.concurrency import run_in_threadpool
 
 from api.asking import answer_request, event_stream, stated
-from api.auth import CallerOf, ServicesOf
+from api.auth import Caller, CallerOf, ServicesOf
 from api.errors import error_body
+from api.turns import TurnsOf
 from api.wire.chat import ChatStream, CreateChatCompletion
 from api.wiring import Services
 from generation.answerer import Answer, AnswerRequest
@@ -18,29 +20,35 @@ router = APIRouter(prefix="/v1/chat", tags=["Chat"])
 
 
 @router.post("/completions", response_model=None)
-def create_chat_completion(
-    services: ServicesOf, caller: CallerOf, body: CreateChatCompletion
+async def create_chat_completion(
+    services: ServicesOf, caller: CallerOf, turns: TurnsOf, body: CreateChatCompletion
 ) -> JSONResponse | StreamingResponse:
     """Answer the last question of a chat from documents; `citations` says where every claim stands."""
     body.check_supported()
-    request = answer_request(
+    request = await run_in_threadpool(_request, services, caller, body)
+    stream = ChatStream(body)
+    if body.stream:
+        return event_stream(turns, lambda is_gone: _lines(services, request, stream, is_gone))
+    events = await turns.run(lambda: list(services.answerer.answer(request)))
+    (answer,) = [event for event in events if isinstance(event, Answer)]
+    return JSONResponse(stream.completion(answer))
+
+
+def _request(services: Services, caller: Caller, body: CreateChatCompletion) -> AnswerRequest:
+    return answer_request(
         services,
         caller,
         model=body.model,
         question=body.question(max_chars=services.settings.max_question_chars),
-        search=body.file_search,
+        context=body.context,
+        searches=[body.file_search] if body.file_search else [],
         max_tokens=body.max_completion_tokens or body.max_tokens,
     )
-    stream = ChatStream(body)
-    if body.stream:
-        return event_stream(lambda is_gone: _lines(services, request, stream, is_gone))
-    (answer,) = [event for event in services.answerer.answer(request) if isinstance(event, Answer)]
-    return JSONResponse(stream.completion(answer))
 
 
 def _lines(
     services: Services, request: AnswerRequest, stream: ChatStream, is_gone: Callable[[], bool]
-) -> Iterator[str]:
+) -> Generator[str, None, None]:
     """An error in mid-stream cannot become a status any more: it becomes a line that the SDKs raise."""
     try:
         yield _line(stream.begin())

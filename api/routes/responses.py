@@ -1,101 +1,265 @@
 """/v1/responses"""
 
+import asyncio
 import json
-import time
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import AsyncIterator, Callable, Generator, Iterator
+from typing import Annotated, Any, Final
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Query
 from fastapi.responses import JSONResponse, StreamingResponse
+from sqlalchemy.orm import Session
+from starlette.concurrency import run_in_threadpool
 
 from api.asking import answer_request, event_stream, stated
 from api.auth import Caller, CallerOf, ServicesOf
-from api.wire.response_stream import Event, ResponseStream
-from api.wire.responses import CreateResponse
+from api.background import BackgroundAnswers, BackgroundOf
+from api.turns import TurnsOf
+from api.wire.common import PageOf, list_object
+from api.wire.items import Includes, IncludesOf, Item, cited_files, shown_event, shown_item, shown_response
+from api.wire.response_stream import Event, cancelled_event, new_response, obfuscated
+from api.wire.responses import Asking, CountTokens, CreateResponse, question_and_context
 from api.wiring import Services
-from catalog import answers
-from catalog.models import AnswerRecord
-from generation.answerer import Answer, AnswerRequest
+from api.writing import Plan, Writing, keep
+from catalog import answers, background, conversations
+from catalog.errors import InvalidRequest
+from catalog.models import AnswerRecord, AnswerStatus
+from catalog.paging import page_of
+from generation.answerer import AnswerRequest
 
 router = APIRouter(prefix="/v1/responses", tags=["Responses"])
 
+# How often a reader of a background answer's stream looks for more, and how much it takes at once.
+_FOLLOW_INTERVAL_S: Final = 0.1
+_FOLLOW_EVENTS: Final = 200
+
+Show = Callable[[Event], Event]
+
 
 @router.post("", response_model=None)
-def create_response(services: ServicesOf, caller: CallerOf, body: CreateResponse) -> JSONResponse | StreamingResponse:
+async def create_response(
+    services: ServicesOf, caller: CallerOf, turns: TurnsOf, background_answers: BackgroundOf, body: CreateResponse
+) -> JSONResponse | StreamingResponse:
     """Answer a question from documents, with a file_citation behind every claim.
 
     Without a file_search tool it searches every store that the caller may see.
     """
     body.check_supported()
-    request = answer_request(
-        services,
-        caller,
-        model=body.model,
-        question=body.question(max_chars=services.settings.max_question_chars),
-        search=body.tools[0] if body.tools else None,
-        max_tokens=body.max_output_tokens,
-    )
-    stream = ResponseStream(body, request.question)
+    plan = await run_in_threadpool(_plan, services, caller, body)
+    show = _show(body.includes, obfuscates=body.obfuscates)
+    if body.background:
+        return await run_in_threadpool(_start, services, background_answers, plan, body, show)
+    writing = Writing(plan)
     if body.stream:
-        return event_stream(lambda is_gone: _lines(_events(services, caller, request, stream, is_gone), stream))
-    for _ in _events(services, caller, request, stream, lambda: False):
-        pass  # The events build the response.
-    return JSONResponse(stream.response)
+        return event_stream(turns, lambda is_gone: _lines(services, writing, show, is_gone))
+    # The events build the response.
+    await turns.run(lambda: list(_events(services, writing, lambda: False)))
+    return JSONResponse(shown_response(writing.stream.response, body.includes))
 
 
-@router.get("/{response_id}")
-def retrieve_response(services: ServicesOf, caller: CallerOf, response_id: str) -> dict[str, Any]:
+@router.post("/input_tokens")
+def count_input_tokens(services: ServicesOf, caller: CallerOf, body: CountTokens) -> dict[str, Any]:
+    """Count the tokens that an answer would be written from: the question, and what its search finds now."""
+    body.check_supported()
+    request, _ = _request(services, caller, body)
+    return {"object": "response.input_tokens", "input_tokens": services.answerer.count_input(request)}
+
+
+@router.get("/{response_id}", response_model=None)
+def retrieve_response(
+    services: ServicesOf,
+    caller: CallerOf,
+    response_id: str,
+    shown: IncludesOf,
+    stream: bool = False,
+    starting_after: Annotated[int | None, Query(ge=0)] = None,
+    include_obfuscation: bool = False,
+) -> JSONResponse | StreamingResponse:
+    """Return an answer. With `stream`, of a background answer, its events behind number `starting_after`."""
     with services.catalog.database.read() as session:
-        return answers.get(session, caller.project_id, response_id).response
+        record = answers.get(session, caller.owner_id, response_id)
+        if stream:
+            _check_events(session, record)
+    if not stream:
+        return JSONResponse(_shown(record, shown))
+    after = -1 if starting_after is None else starting_after
+    return _follow(services, record, _show(shown, obfuscates=include_obfuscation), after=after)
 
 
 @router.delete("/{response_id}")
 def delete_response(services: ServicesOf, caller: CallerOf, response_id: str) -> dict[str, Any]:
+    """Delete an answer; one that is being written in the background ends."""
     with services.catalog.database.write() as session:
-        answers.delete(session, caller.project_id, response_id)
+        answers.delete(session, caller.owner_id, response_id)
     return {"id": response_id, "object": "response", "deleted": True}
 
 
-def _events(
-    services: Services,
-    caller: Caller,
-    request: AnswerRequest,
-    stream: ResponseStream,
-    cancelled: Callable[[], bool],
-) -> Iterator[Event]:
-    """Yield the events of one answer; its record is saved before the last one."""
-    yield from stream.begin()
-    for event in services.answerer.answer(request, cancelled=cancelled):
-        yield from stream.take(event)
-        if isinstance(event, Answer) and stream.response["store"]:
-            _save(services, caller, request, event, stream.response)
-    yield stream.end()
+@router.post("/{response_id}/cancel")
+def cancel_response(services: ServicesOf, caller: CallerOf, response_id: str) -> dict[str, Any]:
+    """End a background answer; one that has ended already is returned as it is."""
+    with services.catalog.database.write() as session:
+        return _shown(background.cancel(session, caller.owner_id, response_id, cancelled_event), set())
 
 
-def _lines(events: Iterator[Event], stream: ResponseStream) -> Iterator[str]:
-    """An error in mid-stream cannot become a status any more: it becomes `response.failed`."""
+@router.get("/{response_id}/input_items")
+def list_input_items(
+    services: ServicesOf, caller: CallerOf, response_id: str, request: PageOf, shown: IncludesOf
+) -> dict[str, Any]:
+    """List what an answer was made from: the items of the answers that it carries on, and those of its request."""
+    with services.catalog.database.read() as session:
+        record = answers.get(session, caller.owner_id, response_id)
+        items = [*answers.items_before(session, record), *record.input_items]
+    return list_object(page_of(items, request), lambda item: shown_item(item, shown))
+
+
+def _request(services: Services, caller: Caller, body: Asking) -> tuple[AnswerRequest, list[Item]]:
+    """Return what is asked of the answerer, and the items of the request itself."""
+    own = body.own_items()
+    with services.catalog.database.read() as session:
+        earlier = _earlier_items(session, caller, body)
+    limit = services.settings.max_question_chars
+    question, context = question_and_context(own, earlier, max_chars=limit)
+    request = answer_request(
+        services,
+        caller,
+        model=body.model,
+        question=question,
+        context=context,
+        searches=body.tools,
+        max_tokens=body.max_output_tokens if isinstance(body, CreateResponse) else None,
+        is_searching=body.searches,
+    )
+    return request, own
+
+
+def _earlier_items(session: Session, caller: Caller, body: Asking) -> list[Item]:
+    if body.previous_response_id:
+        return answers.history(session, caller.owner_id, body.previous_response_id)
+    if body.conversation_id:
+        conversation = conversations.get(session, caller.owner_id, body.conversation_id)
+        return conversations.recent_items(session, conversation)
+    return []
+
+
+def _plan(services: Services, caller: Caller, body: CreateResponse) -> Plan:
+    request, own = _request(services, caller, body)
+    named = {item["id"]: cited_files(item) for item in own}
+    with services.catalog.database.read() as session:
+        existing = conversations.existing_files(session, caller.project_id, set().union(*named.values()))
+    return Plan(
+        owner_id=caller.owner_id,
+        request=request,
+        response=new_response(body),
+        input_items=own,
+        cited={item_id: sorted(files & existing) for item_id, files in named.items() if files & existing},
+        is_searching=body.searches,
+    )
+
+
+def _start(
+    services: Services, background_answers: BackgroundAnswers, plan: Plan, body: CreateResponse, show: Show
+) -> JSONResponse | StreamingResponse:
+    """Queue a background answer. When this answers, it survives a crash of any process."""
+    writing = Writing(plan, is_background=True)
+    record = plan.record()
+    record.request = plan.to_json()
+    with services.catalog.database.write() as session:
+        background.queue(session, record, writing.queued)
+    background_answers.wake()
+    if body.stream:
+        return _follow(services, record, show, after=-1)
+    return JSONResponse(_shown(record, body.includes))
+
+
+def _events(services: Services, writing: Writing, cancelled: Callable[[], bool]) -> Iterator[Event]:
+    """Yield the events of one answer; it is kept before the last one, unless its reader has gone away."""
+    for batch in writing.run(services.answerer, cancelled):
+        yield from batch
+    if cancelled():
+        return
+    last = writing.stream.end()
+    if writing.plan.is_kept:
+        with services.catalog.database.write() as session:
+            keep(session, writing)
+    yield last
+
+
+def _lines(services: Services, writing: Writing, show: Show, is_gone: Callable[[], bool]) -> Generator[str, None, None]:
+    """An error in mid-stream cannot become a status any more: it becomes `response.failed`, which is kept if it can be.
+
+    A reader that goes away ends the answer, and nothing is kept.
+    """
     try:
-        yield from map(_line, events)
+        for event in _events(services, writing, is_gone):
+            yield _line(show(event))
     except Exception as error:  # noqa: BLE001 - It is logged and told.
-        yield _line(stream.fail(stated(error, stream.response["id"])))
+        last = writing.stream.fail(stated(error, writing.stream.response["id"]))
+        try:
+            if writing.plan.is_kept:
+                with services.catalog.database.write() as session:
+                    keep(session, writing)
+        except Exception as unkept:  # noqa: BLE001 - The first error is what the reader is told.
+            stated(unkept, writing.stream.response["id"])
+        yield _line(show(last))
+
+
+def _follow(services: Services, record: AnswerRecord, show: Show, *, after: int) -> StreamingResponse:
+    """Send the events of a background answer behind a number: those that are kept, then those that come."""
+
+    def read(seen: int) -> tuple[list[Event], bool]:
+        """Return the next events, and whether there will be no more."""
+        with services.catalog.database.read() as session:
+            now = session.get(AnswerRecord, record.id)
+            if now is None or answers.is_orphan(session, now):
+                return [_gone(record.id, seen + 1)], True
+            events = background.events_after(session, record.id, seen, limit=_FOLLOW_EVENTS)
+            return events, AnswerStatus(now.status).has_ended and len(events) < _FOLLOW_EVENTS
+
+    async def send() -> AsyncIterator[str]:
+        seen, is_over = after, False
+        while not is_over:
+            events, is_over = await run_in_threadpool(read, seen)
+            for event in events:
+                yield _line(show(event))
+                seen = event["sequence_number"]
+            if not events and not is_over:
+                await asyncio.sleep(_FOLLOW_INTERVAL_S)
+
+    return StreamingResponse(send(), media_type="text/event-stream")
+
+
+def _gone(response_id: str, sequence_number: int) -> Event:
+    """Return what ends the stream of an answer that was deleted, or whose file was."""
+    message = f"Response {response_id!r} was deleted, or a file was that it drew on."
+    return {
+        "type": "error",
+        "sequence_number": sequence_number,
+        "code": "not_found",
+        "message": message,
+        "param": "response_id",
+    }
+
+
+def _check_events(session: Session, record: AnswerRecord) -> None:
+    """Raises InvalidRequest when there is no stream to resume."""
+    if not background.events_after(session, record.id, -1, limit=1):
+        raise InvalidRequest(
+            f"Response {record.id!r} has no events to stream: they are kept of background answers, for "
+            f"{background.EVENTS_KEPT_S / 60:.0f} minutes after their end. Retrieve it without stream.",
+            param="stream",
+        )
+
+
+def _shown(record: AnswerRecord, shown: Includes) -> Item:
+    return shown_response({**record.response, "status": str(record.status)}, shown)
+
+
+def _show(shown: Includes, *, obfuscates: bool) -> Show:
+    def show(event: Event) -> Event:
+        visible = shown_event(event, shown)
+        return obfuscated(visible) if obfuscates else visible
+
+    return show
 
 
 def _line(event: Event) -> str:
     return f"event: {event['type']}\ndata: {json.dumps(event, ensure_ascii=False)}\n\n"
-
-
-def _save(services: Services, caller: Caller, request: AnswerRequest, answer: Answer, response: dict[str, Any]) -> None:
-    record = AnswerRecord(
-        id=response["id"],
-        project_id=caller.project_id,
-        created_at=time.time(),
-        question=request.question,
-        model=response["model"],
-        outcome=answer.outcome.value,
-        index_version=answer.index_version,
-        prompt=dict(answer.prompt),
-        trace=dict(answer.trace),
-        response=response,
-    )
-    with services.catalog.database.write() as session:
-        answers.save(session, record)

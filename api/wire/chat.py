@@ -8,6 +8,7 @@ from pydantic import BaseModel, Field
 
 from api.wire.common import Metadata, WireModel, check_length
 from api.wire.response_stream import citation_object
+from api.wire.responses import MAX_CONTEXT_CHARS
 from api.wire.search import FileSearch
 from catalog.errors import InvalidRequest, UnsupportedParameter
 from catalog.ids import CHAT_COMPLETION, new_id
@@ -22,13 +23,25 @@ _FINISH_REASONS = {FinishReason.STOP: "stop", FinishReason.LENGTH: "length"}
 class TextPart(WireModel):
     type: Literal["text"]
     text: str
+    prompt_cache_breakpoint: dict[str, Any] | None = None
+
+
+class RefusalPart(WireModel):
+    """What an assistant said when it would not answer."""
+
+    type: Literal["refusal"]
+    refusal: str
+
+    @property
+    def text(self) -> str:
+        return self.refusal
 
 
 class ChatMessage(BaseModel):
     """Of what comes with a message, as names, refusals and calls of tools, nothing is looked at."""
 
     role: Literal["user", "assistant", "system", "developer", "tool", "function"]
-    content: str | list[TextPart] | None = None
+    content: str | list[TextPart | RefusalPart] | None = None
 
     @property
     def text(self) -> str:
@@ -66,6 +79,8 @@ class CreateChatCompletion(WireModel):
     user: str | None = None
     safety_identifier: str | None = None
     prompt_cache_key: str | None = None
+    prompt_cache_retention: Literal["in_memory", "24h"] | None = None
+    prompt_cache_options: dict[str, Any] | None = None
     service_tier: str | None = None
     reasoning_effort: str | None = None
     verbosity: str | None = None
@@ -85,6 +100,7 @@ class CreateChatCompletion(WireModel):
     audio: dict[str, Any] | None = None
     prediction: dict[str, Any] | None = None
     web_search_options: dict[str, Any] | None = None
+    moderation: dict[str, Any] | None = None
 
     def question(self, *, max_chars: int) -> str:
         """Return the last user message. Raises InvalidRequest when there is none, or it is blank or too long."""
@@ -93,6 +109,12 @@ class CreateChatCompletion(WireModel):
             raise InvalidRequest("messages holds none with role 'user'.", param="messages")
         check_length(asked[-1], max_chars, "messages")
         return asked[-1]
+
+    @property
+    def context(self) -> str | None:
+        """What the user asked before the question, if anything."""
+        asked = [message.text for message in self.messages if message.role == "user" and message.text.strip()]
+        return asked[-2][-MAX_CONTEXT_CHARS:] if len(asked) > 1 else None
 
     def check_supported(self) -> None:
         """Raises UnsupportedParameter for what is valid at OpenAI and not done here."""
@@ -111,6 +133,7 @@ class CreateChatCompletion(WireModel):
             "audio": self.audio,
             "prediction": self.prediction,
             "web_search_options": self.web_search_options,
+            "moderation": self.moderation,
             "response_format": self.response_format and self.response_format.type != "text",
         }
         for name, is_wanted in unsupported.items():
@@ -133,11 +156,10 @@ class ChatStream:
             "created": int(time.time()),
             "model": request.model,
             "service_tier": "default",
-            "system_fingerprint": None,
         }
 
     def begin(self) -> Chunk:
-        return self._chunk({"role": "assistant", "content": ""})
+        return self._chunk({"role": "assistant", "content": "", "refusal": None})
 
     def take(self, event: AnswerEvent) -> Iterator[Chunk]:
         """Yield what one answer event becomes. Citations come with the last chunk, as its own fields do."""
@@ -172,5 +194,19 @@ def _own_fields(answer: Answer) -> dict[str, Any]:
 
 
 def _usage(answer: Answer) -> dict[str, Any]:
+    """Everything is text, and nothing of it cached, predicted or reasoned."""
     read, written = answer.usage.input_tokens, answer.usage.output_tokens
-    return {"prompt_tokens": read, "completion_tokens": written, "total_tokens": read + written}
+    none_read = {"audio_tokens": 0, "image_tokens": 0, "cached_tokens": 0, "cache_write_tokens": 0}
+    none_written = {
+        "audio_tokens": 0,
+        "reasoning_tokens": 0,
+        "accepted_prediction_tokens": 0,
+        "rejected_prediction_tokens": 0,
+    }
+    return {
+        "prompt_tokens": read,
+        "completion_tokens": written,
+        "total_tokens": read + written,
+        "prompt_tokens_details": {"text_tokens": read, **none_read},
+        "completion_tokens_details": {"text_tokens": written, **none_written},
+    }

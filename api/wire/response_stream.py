@@ -1,9 +1,11 @@
 """One answer as OpenAI's Response object and as its stream of events."""
 
+import secrets
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from api.wire.items import Item
 from api.wire.objects import file_search_result_object
 from api.wire.responses import CreateResponse
 from catalog.errors import FootnoteError
@@ -14,33 +16,51 @@ from generation.citations import Citation
 
 Event = dict[str, Any]
 
+# Deltas are padded to a multiple of this, so that their sizes on the wire tell little of the words.
+_OBFUSCATED_CHARS = 16
+
 
 class ResponseStream:
-    """Turns answer events into OpenAI's events, in the order that its SDKs accumulate; `response` grows with them."""
+    """Turns answer events into OpenAI's events, in the order that its SDKs accumulate; `response` grows with them.
 
-    def __init__(self, request: CreateResponse, question: str) -> None:
-        self._question = question
-        self._includes_results = request.includes_results
+    Results of the search are always in it; whoever sends it leaves them out where they were not asked for.
+    """
+
+    def __init__(self, response: Mapping[str, Any], queries: Sequence[str], *, searches: bool = True) -> None:
+        self.response = dict(response)
         self._sequence = 0
         self._text = ""
         self._annotations: list[dict[str, Any]] = []
-        self._call: dict[str, Any] = {
+        # Made from the response's id, so that an answer that is written anew has the same items.
+        name = str(response["id"]).removeprefix(RESPONSE)
+        self._message_id = MESSAGE + name
+        self._call: Item | None = {
             "type": "file_search_call",
-            "id": new_id(FILE_SEARCH_CALL),
+            "id": FILE_SEARCH_CALL + name,
             "status": "in_progress",
-            "queries": [question],
+            "queries": list(queries),
             "results": None,
         }
-        self._message_id = new_id(MESSAGE)
-        self.response = _new_response(request)
+        if not searches:
+            self._call = None
+        self._message_index = 1 if searches else 0
+
+    def queued(self) -> list[Event]:
+        """Return the events before a background answer is begun."""
+        self.response["status"] = "queued"
+        kinds = ("response.created", "response.queued")
+        return [self._event(kind, response=self._snapshot()) for kind in kinds]
 
     def begin(self) -> Iterator[Event]:
         """Yield what comes before the search."""
-        yield self._event("response.created", response=self._snapshot())
+        self.response["status"] = "in_progress"
+        if self._sequence == 0:
+            yield self._event("response.created", response=self._snapshot())
         yield self._event("response.in_progress", response=self._snapshot())
-        yield self._event("response.output_item.added", output_index=0, item=dict(self._call))
-        for stage in ("in_progress", "searching"):
-            yield self._event(f"response.file_search_call.{stage}", output_index=0, item_id=self._call["id"])
+        if self._call:
+            yield self._event("response.output_item.added", output_index=0, item=dict(self._call))
+            for stage in ("in_progress", "searching"):
+                yield self._event(f"response.file_search_call.{stage}", output_index=0, item_id=self._call["id"])
 
     def take(self, event: AnswerEvent) -> Iterator[Event]:
         """Yield what one answer event becomes."""
@@ -59,12 +79,12 @@ class ResponseStream:
                     annotation=annotation,
                 )
             case Answer():
-                yield from self._message_done()
+                yield from self._message_done(event)
                 self._complete(event)
 
     def end(self) -> Event:
         """Return the last event; `response` is final before it is called."""
-        kind = "response.incomplete" if self.response["status"] == "incomplete" else "response.completed"
+        kind = "response.completed" if self.response["status"] == "completed" else "response.incomplete"
         return self._event(kind, response=self._snapshot())
 
     def fail(self, error: FootnoteError) -> Event:
@@ -74,32 +94,33 @@ class ResponseStream:
         return self._event("response.failed", response=self._snapshot())
 
     def _searched(self, event: Searched) -> Iterator[Event]:
-        self._call["status"] = "completed"
-        if self._includes_results:
+        if self._call:
+            self._call["status"] = "completed"
             self._call["results"] = [file_search_result_object(passage) for passage in event.passages]
-        self.response["output"].append(self._call)
-        yield self._event("response.file_search_call.completed", output_index=0, item_id=self._call["id"])
-        yield self._event("response.output_item.done", output_index=0, item=dict(self._call))
-        yield self._event("response.output_item.added", output_index=1, item=self._message("in_progress", []))
+            self.response["output"] = [self._call]
+            yield self._event("response.file_search_call.completed", output_index=0, item_id=self._call["id"])
+            yield self._event("response.output_item.done", output_index=0, item=dict(self._call))
+        message = self._message("in_progress", [])
+        yield self._event("response.output_item.added", output_index=self._message_index, item=message)
         yield self._part_event("response.content_part.added", part=_text_part("", []))
 
-    def _message_done(self) -> Iterator[Event]:
+    def _message_done(self, answer: Answer) -> Iterator[Event]:
         part = _text_part(self._text, self._annotations)
         yield self._part_event("response.output_text.done", text=self._text, logprobs=[])
         yield self._part_event("response.content_part.done", part=part)
-        message = self._message("completed", [part])
-        self.response["output"].append(message)
-        yield self._event("response.output_item.done", output_index=1, item=message)
+        message = self._message("incomplete" if _is_cut(answer) else "completed", [part])
+        self.response["output"] = [*self.response["output"], message]
+        yield self._event("response.output_item.done", output_index=self._message_index, item=message)
 
     def _complete(self, answer: Answer) -> None:
-        is_cut = answer.finish_reason is not FinishReason.STOP
+        is_cut = _is_cut(answer)
         self.response |= {
             "status": "incomplete" if is_cut else "completed",
-            "completed_at": int(time.time()),
+            "completed_at": None if is_cut else int(time.time()),
             "incomplete_details": {"reason": "max_output_tokens"} if is_cut else None,
             "usage": {
                 "input_tokens": answer.usage.input_tokens,
-                "input_tokens_details": {"cached_tokens": 0},
+                "input_tokens_details": {"cached_tokens": 0, "cache_write_tokens": 0},
                 "output_tokens": answer.usage.output_tokens,
                 "output_tokens_details": {"reasoning_tokens": 0},
                 "total_tokens": answer.usage.input_tokens + answer.usage.output_tokens,
@@ -108,7 +129,7 @@ class ResponseStream:
             "seconds": {name: round(value, 6) for name, value in answer.trace["seconds"].items()},
         }
 
-    def _message(self, status: str, content: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    def _message(self, status: str, content: Sequence[dict[str, Any]]) -> Item:
         return {
             "type": "message",
             "id": self._message_id,
@@ -118,7 +139,8 @@ class ResponseStream:
         }
 
     def _part_event(self, kind: str, **fields: Any) -> Event:
-        return self._event(kind, item_id=self._message_id, output_index=1, content_index=0, **fields)
+        place = {"item_id": self._message_id, "output_index": self._message_index, "content_index": 0}
+        return self._event(kind, **place, **fields)
 
     def _event(self, kind: str, **fields: Any) -> Event:
         event = {"type": kind, "sequence_number": self._sequence, **fields}
@@ -127,6 +149,19 @@ class ResponseStream:
 
     def _snapshot(self) -> dict[str, Any]:
         return {**self.response, "output": list(self.response["output"])}
+
+
+def obfuscated(event: Event) -> Event:
+    """Return a delta with padding, as OpenAI's `include_obfuscation` has it; other events as they are."""
+    if "delta" not in event:
+        return event
+    missing = -len(event["delta"]) % _OBFUSCATED_CHARS
+    return {**event, "obfuscation": secrets.token_urlsafe(_OBFUSCATED_CHARS)[:missing]}
+
+
+def cancelled_event(response: Mapping[str, Any], sequence_number: int) -> Event:
+    """Return the last event of a cancelled answer. OpenAI has none of its own; the response says `cancelled`."""
+    return {"type": "response.incomplete", "sequence_number": sequence_number, "response": dict(response)}
 
 
 def citation_object(citation: Citation) -> dict[str, Any]:
@@ -151,39 +186,55 @@ def citation_object(citation: Citation) -> dict[str, Any]:
     }
 
 
-def _text_part(text: str, annotations: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    return {"type": "output_text", "text": text, "annotations": list(annotations), "logprobs": []}
-
-
-def _new_response(request: CreateResponse) -> dict[str, Any]:
+def new_response(request: CreateResponse) -> dict[str, Any]:
+    """Return the Response object before anything was done. `usage` and `user` are there when they have a value."""
     choice = request.tool_choice
-    return {
-        "id": new_id(RESPONSE),
+    reasoning = request.reasoning
+    response_id = new_id(RESPONSE)
+    response = {
+        "id": response_id,
         "object": "response",
         "created_at": int(time.time()),
         "status": "in_progress",
-        "background": False,
+        "background": bool(request.background),
+        "completed_at": None,
+        "conversation": {"id": request.conversation_id} if request.conversation_id else None,
         "error": None,
         "incomplete_details": None,
-        "instructions": None,
+        "instructions": request.instructions,
         "max_output_tokens": request.max_output_tokens,
         "max_tool_calls": request.max_tool_calls,
         "model": request.model,
+        "moderation": None,
         "output": [],
         "parallel_tool_calls": request.parallel_tool_calls is not False,
-        "previous_response_id": None,
+        "previous_response_id": request.previous_response_id,
+        "prompt": None,
         "prompt_cache_key": request.prompt_cache_key,
-        "reasoning": None,
+        "prompt_cache_retention": request.prompt_cache_retention,
+        "reasoning": {"effort": reasoning and reasoning.effort, "summary": reasoning and reasoning.summary},
         "safety_identifier": request.safety_identifier,
         "service_tier": "default",
-        "store": request.store is not False,
-        "temperature": request.temperature,
+        "store": request.is_stored,
+        "temperature": 1.0 if request.temperature is None else request.temperature,
         "text": {"format": {"type": "text"}, **(request.text.model_dump(exclude_none=True) if request.text else {})},
         "tool_choice": choice if isinstance(choice, str) else choice.model_dump(),
         "tools": [tool.model_dump(exclude_none=True) for tool in request.tools],
-        "top_p": request.top_p,
+        "top_logprobs": request.top_logprobs or 0,
+        "top_p": 1.0 if request.top_p is None else request.top_p,
         "truncation": request.truncation or "disabled",
-        "usage": None,
-        "user": request.user,
         "metadata": request.metadata or {},
+        # Footnote's: what the record of the answer is kept under, which explains it.
+        "answer_record_id": response_id if request.is_stored else None,
     }
+    options = {"user": request.user, "prompt_cache_options": request.prompt_cache_options}
+    given = {name: value for name, value in options.items() if value is not None}
+    return response | {name: value if isinstance(value, str) else value.model_dump() for name, value in given.items()}
+
+
+def _is_cut(answer: Answer) -> bool:
+    return answer.finish_reason is not FinishReason.STOP
+
+
+def _text_part(text: str, annotations: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    return {"type": "output_text", "text": text, "annotations": list(annotations), "logprobs": []}

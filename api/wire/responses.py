@@ -2,39 +2,60 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, BeforeValidator, Field
 
 from api.wire.common import Metadata, WireModel, check_length
+from api.wire.items import Includable, Includes, InputItem, Item, KeptModel, Message, questions_of
 from api.wire.search import FileSearch
 from catalog.errors import InvalidRequest, UnsupportedParameter
+
+# Of a question before this one: enough to say what the talk is about.
+MAX_CONTEXT_CHARS = 1000
+
+ServiceTier = Literal["auto", "default", "flex", "scale", "priority", "fast", "ultrafast"]
 
 
 class FileSearchTool(FileSearch):
     type: Literal["file_search"]
 
 
+def _only_file_search(tools: Any) -> Any:
+    """Raises UnsupportedParameter for OpenAI's other tools, whatever else is wrong with them."""
+    for place, tool in enumerate(tools if isinstance(tools, list) else ()):
+        kind = tool.get("type") if isinstance(tool, dict) else None
+        if isinstance(kind, str) and kind != "file_search":
+            raise UnsupportedParameter(
+                f"Tools of type {kind!r} are not supported; 'file_search' is.", param=f"tools.{place}.type"
+            )
+    return tools
+
+
+Tools = Annotated[list[FileSearchTool], BeforeValidator(_only_file_search)]
+
+
 class ToolChoice(WireModel):
     type: Literal["file_search"]
 
 
-class InputText(WireModel):
-    type: Literal["input_text", "output_text"]
-    text: str
-    # What our own output items carry when a client sends them back.
-    annotations: list[Any] | None = None
-    logprobs: list[Any] | None = None
+class AllowedTools(WireModel):
+    type: Literal["allowed_tools"]
+    mode: Literal["auto", "required"]
+    tools: Annotated[list[ToolChoice], Field(min_length=1)]
 
 
-class InputMessage(WireModel):
-    type: Literal["message"] = "message"
-    role: Literal["user", "assistant", "system", "developer"]
-    content: str | list[InputText]
-    id: str | None = None
-    status: str | None = None
+def _known_choice(choice: Any) -> Any:
+    kind = choice.get("type") if isinstance(choice, dict) else None
+    if isinstance(kind, str) and kind not in ("file_search", "allowed_tools"):
+        raise UnsupportedParameter(
+            f"tool_choice {kind!r} is not supported; use 'auto', 'required', 'none' or file_search.",
+            param="tool_choice",
+        )
+    return choice
 
-    @property
-    def text(self) -> str:
-        return self.content if isinstance(self.content, str) else "\n".join(part.text for part in self.content)
+
+AnyToolChoice = Annotated[
+    Literal["auto", "none", "required"] | ToolChoice | AllowedTools, BeforeValidator(_known_choice)
+]
 
 
 class TextFormat(BaseModel):
@@ -45,70 +66,140 @@ class TextFormat(BaseModel):
 
 class TextOptions(WireModel):
     format: TextFormat | None = None
-    verbosity: str | None = None
+    verbosity: Literal["low", "medium", "high"] | None = None
 
 
-class CreateResponse(WireModel):
-    """Sampling parameters are accepted and echoed: a generator without a language model has no use for them."""
+class Reasoning(BaseModel):
+    """Accepted and echoed: nothing here reasons."""
 
-    input: str | Annotated[list[InputMessage], Field(min_length=1)]
+    effort: Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"] | None = None
+    summary: Literal["auto", "concise", "detailed"] | None = None
+
+
+class StreamOptions(WireModel):
+    include_obfuscation: bool | None = None
+
+
+class PromptCacheOptions(WireModel):
+    ttl: Literal["30m"] = "30m"
+    mode: Literal["implicit", "explicit"] = "implicit"
+
+
+class ConversationId(WireModel):
+    id: str
+
+
+class Asking(KeptModel):
+    """What a response and the count of its input tokens have in common."""
+
+    input: str | Annotated[list[InputItem], Field(min_length=1)] | None = None
     model: str = "footnote"
-    stream: bool = False
-    tools: Annotated[list[FileSearchTool], Field(max_length=1)] = Field(default_factory=list)
-    tool_choice: Literal["auto", "none", "required"] | ToolChoice = "auto"
-    include: list[str] | None = None
-    store: bool | None = None
-    metadata: Metadata | None = None
-    max_output_tokens: Annotated[int, Field(ge=16)] | None = None
     instructions: str | None = None
-    temperature: Annotated[float, Field(ge=0, le=2)] | None = None
-    top_p: Annotated[float, Field(ge=0, le=1)] | None = None
+    previous_response_id: str | None = None
+    conversation: str | ConversationId | None = None
+    tools: Tools = Field(default_factory=list)
+    tool_choice: AnyToolChoice = "auto"
     text: TextOptions | None = None
     truncation: Literal["auto", "disabled"] | None = None
     parallel_tool_calls: bool | None = None
-    max_tool_calls: int | None = None
-    user: str | None = None
-    safety_identifier: str | None = None
-    prompt_cache_key: str | None = None
-    service_tier: str | None = None
-    background: bool | None = None
-    previous_response_id: str | None = None
-    conversation: str | dict[str, Any] | None = None
-    prompt: dict[str, Any] | None = None
-    stream_options: dict[str, Any] | None = None
+    reasoning: Reasoning | None = None
 
-    def question(self, *, max_chars: int) -> str:
-        """Return the last user message. Raises InvalidRequest when there is none, or it is blank or too long."""
+    @property
+    def conversation_id(self) -> str | None:
+        return self.conversation.id if isinstance(self.conversation, ConversationId) else self.conversation
+
+    @property
+    def searches(self) -> bool:
+        return self.tool_choice != "none"
+
+    def own_items(self) -> list[Item]:
+        """Return the items of the request, each with a fresh id."""
+        if self.input is None:
+            return []
         if isinstance(self.input, str):
-            text = self.input
-        else:
-            asked = [message.text for message in self.input if message.role == "user"]
-            if not asked:
-                raise InvalidRequest("input holds no message with role 'user'.", param="input")
-            text = asked[-1]
-        check_length(text, max_chars, "input")
-        return text
+            return [Message(role="user", content=self.input).stored()]
+        return [item.stored() for item in self.input]
 
     def check_supported(self) -> None:
-        """Raises UnsupportedParameter for what is valid at OpenAI and not done here."""
-        unsupported = {
-            "instructions": self.instructions,
-            "background": self.background,
-            "previous_response_id": self.previous_response_id,
-            "conversation": self.conversation,
-            "prompt": self.prompt,
-        }
-        for name, value in unsupported.items():
-            if value:
-                raise UnsupportedParameter(f"{name!r} is not supported by this server.", param=name)
-        if self.tool_choice == "none":
-            raise UnsupportedParameter(
-                "tool_choice 'none': answers here always come from documents.", param="tool_choice"
+        """Raises UnsupportedParameter for what is valid at OpenAI and not done here, InvalidRequest for both states."""
+        if self.previous_response_id and self.conversation:
+            raise InvalidRequest(
+                "'previous_response_id' and 'conversation' exclude each other: send one of them.",
+                param="previous_response_id",
             )
         kind = self.text.format.type if self.text and self.text.format else "text"
         if kind != "text":
             raise UnsupportedParameter(f"text.format {kind!r} is not supported; use 'text'.", param="text.format")
 
+
+class CountTokens(Asking):
+    personality: str | None = None
+
+
+class CreateResponse(Asking):
+    """Sampling parameters are accepted and echoed: a generator without a language model has no use for them."""
+
+    stream: bool | None = None
+    stream_options: StreamOptions | None = None
+    background: bool | None = None
+    include: list[Includable] | None = None
+    store: bool | None = None
+    metadata: Metadata | None = None
+    max_output_tokens: Annotated[int, Field(ge=16)] | None = None
+    max_tool_calls: Annotated[int, Field(ge=1)] | None = None
+    temperature: Annotated[float, Field(ge=0, le=2)] | None = None
+    top_p: Annotated[float, Field(ge=0, le=1)] | None = None
+    top_logprobs: Annotated[int, Field(ge=0, le=20)] | None = None
+    user: str | None = None
+    safety_identifier: Annotated[str, Field(max_length=64)] | None = None
+    prompt_cache_key: str | None = None
+    prompt_cache_retention: Literal["in_memory", "24h"] | None = None
+    prompt_cache_options: PromptCacheOptions | None = None
+    service_tier: ServiceTier | None = None
+    prompt: dict[str, Any] | None = None
+    moderation: dict[str, Any] | None = None
+    context_management: list[Any] | None = None
+
     @property
-    def includes_results(self) -> bool:
-        return "file_search_call.results" in (self.include or [])
+    def includes(self) -> Includes:
+        return set(self.include or ())
+
+    @property
+    def is_stored(self) -> bool:
+        return self.store is not False
+
+    @property
+    def obfuscates(self) -> bool:
+        return bool(self.stream_options and self.stream_options.include_obfuscation)
+
+    def check_supported(self) -> None:
+        super().check_supported()
+        reasons = {
+            "prompt": "templates are not kept here",
+            "moderation": "nothing is moderated here",
+            "context_management": "nothing is compacted here",
+        }
+        for name, reason in reasons.items():
+            if getattr(self, name):
+                raise UnsupportedParameter(f"{name!r} is not supported by this server: {reason}.", param=name)
+        if self.background and not self.is_stored:
+            raise InvalidRequest("background=true needs store=true: the answer is fetched later.", param="background")
+
+
+def question_and_context(own: list[Item], earlier: list[Item], *, max_chars: int) -> tuple[str, str | None]:
+    """Return the question, and what the user asked before it, if anything.
+
+    The question is the last message of a user among the request's own items; when those hold no message, the last one
+    of what came before, unless it has been answered. Raises InvalidRequest when there is none, or it is blank or
+    too long.
+    """
+    asked = questions_of(own)
+    before = questions_of(earlier)
+    messages = [item for item in own or earlier if item["type"] == "message"]
+    if not asked and not own and messages and messages[-1]["role"] == "user":
+        asked, before = before[-1:], before[:-1]
+    if not asked:
+        raise InvalidRequest("input holds no message with role 'user'.", param="input")
+    check_length(asked[-1], max_chars, "input")
+    context = [text for text in [*before, *asked[:-1]] if text.strip()]
+    return asked[-1], context[-1][-MAX_CONTEXT_CHARS:] if context else None

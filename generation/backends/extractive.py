@@ -82,7 +82,7 @@ class ExtractiveGenerator:
         self, prompt: Prompt, *, max_tokens: int, cancelled: Callable[[], bool]
     ) -> Iterator[TextDelta | Finished]:
         quotes = choose_quotes(self.candidates(prompt.question, prompt.sources), min_evidence=self._min_evidence)
-        read = sum(self.count_tokens(source.text) for source in prompt.sources)
+        read = sum(self.count_tokens(text) for text in (prompt.question, *(s.text for s in prompt.sources)))
         written, reason = 0, FinishReason.STOP
         if not quotes:
             yield TextDelta(text=NO_ANSWER)

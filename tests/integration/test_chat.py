@@ -41,6 +41,20 @@ def test_an_answer_has_its_citations_beside_it(footnote: Footnote, store: str) -
     assert HOUSE[citation["start"] : citation["end"]] == citation["quote"]
     usage = answer["usage"]
     assert usage["total_tokens"] == usage["prompt_tokens"] + usage["completion_tokens"] > 0
+    assert usage["prompt_tokens_details"]["text_tokens"] == usage["prompt_tokens"]
+    assert usage["completion_tokens_details"]["text_tokens"] == usage["completion_tokens"]
+
+
+def test_hints_for_a_cache_and_refusals_of_before_are_passed_over(footnote: Footnote, store: str) -> None:
+    """What a hosted model would make of them has no counterpart here; the answer is the same."""
+    cached = {"type": "text", "text": QUESTION, "prompt_cache_breakpoint": {"mode": "explicit"}}
+    messages = [
+        {"role": "assistant", "content": [{"type": "refusal", "refusal": "No."}]},
+        {"role": "user", "content": [cached]},
+    ]
+    hints = {"prompt_cache_retention": "24h", "prompt_cache_options": {"mode": "implicit", "ttl": "30m"}}
+    answer = ask(footnote, store, messages=messages, **hints).json()
+    assert answer["outcome"] == "answered"
 
 
 def test_the_last_question_of_the_user_counts(footnote: Footnote, store: str) -> None:
@@ -62,7 +76,7 @@ def test_a_stream_adds_up_to_the_same_answer(footnote: Footnote, store: str, is_
         assert (last["choices"], last["usage"]["total_tokens"] > 0) == ([], True)
         assert all(chunk["usage"] is None for chunk in (first, *middle))
         *middle, last = middle
-    assert first["choices"][0]["delta"] == {"role": "assistant", "content": ""}
+    assert first["choices"][0]["delta"] == {"role": "assistant", "content": "", "refusal": None}
     whole = ask(footnote, store).json()
     text = "".join(chunk["choices"][0]["delta"]["content"] for chunk in middle)
     assert text == whole["choices"][0]["message"]["content"]
@@ -86,6 +100,7 @@ def test_without_a_store_every_store_is_searched(footnote: Footnote, store: str)
         ({"messages": [{"role": "user", "content": "x" * 20_000}]}, 400, "messages"),
         ({"n": 2}, 400, "n"),
         ({"stop": ["."]}, 400, "stop"),
+        ({"moderation": {"model": "x"}}, 400, "moderation"),
         ({"tools": [{"type": "function"}]}, 400, "tools"),
         ({"response_format": {"type": "json_object"}}, 400, "response_format"),
         ({"colour": "red"}, 400, "colour"),

@@ -9,6 +9,7 @@ from catalog.ids import RESPONSE
 from tests.integration.conftest import HOUSE, Footnote
 
 QUESTION = "Who installed the boiler in the cellar?"
+RESULTS = "file_search_call.results"
 SENTENCE = "The boiler in the cellar was installed by Brandt Heating in the autumn of 2011."
 
 
@@ -75,11 +76,27 @@ def test_an_answer_has_every_field_that_the_sdk_needs(footnote: Footnote, house:
 
 
 def test_results_are_there_when_they_are_asked_for(footnote: Footnote, house: str) -> None:
-    """`include` brings the passages, with text, score and attributes."""
-    response = footnote.respond(QUESTION, house, include=["file_search_call.results"])
+    """`include` brings the passages, with text, score and attributes: when asking, and again when retrieving."""
+    response = footnote.respond(QUESTION, house, include=[RESULTS, "message.output_text.logprobs"])
+    path = f"/v1/responses/{response['id']}"
+    assert footnote.get(path)["output"][0]["results"] is None
+    assert footnote.get(path, include=RESULTS) == footnote.get(path, **{"include[]": RESULTS}) == response
     (result,) = response["output"][0]["results"]
     assert SENTENCE in result["text"]
     assert (result["filename"], result["attributes"], result["score"]) == ("house.txt", {"kind": "notes"}, 1.0)
+
+
+@pytest.mark.parametrize("name", ["include", "include[]"])
+def test_an_unknown_include_is_refused_with_the_known_ones(footnote: Footnote, house: str, name: str) -> None:
+    """In the body and in the query."""
+    response = footnote.respond(QUESTION, house)
+    for reply in (
+        ask(footnote, house, include=["everything"]),
+        footnote.client.get(f"/v1/responses/{response['id']}", params={name: "everything"}),
+    ):
+        assert reply.status_code == 400
+        assert "file_search_call.results" in reply.json()["error"]["message"]
+        assert reply.json()["error"]["param"].startswith("include")
 
 
 def test_a_stream_has_openais_events_in_order_and_ends_with_the_response(footnote: Footnote, house: str) -> None:
@@ -122,6 +139,7 @@ def test_an_answer_can_be_retrieved_until_it_is_deleted(footnote: Footnote, hous
     response = footnote.respond(QUESTION, house)
     path = f"/v1/responses/{response['id']}"
     assert footnote.get(path) == response
+    assert SENTENCE in footnote.get(path, **{"include[]": RESULTS})["output"][0]["results"][0]["text"]
     reply = footnote.client.delete(path)
     assert reply.json() == {"id": response["id"], "object": "response", "deleted": True}
     assert footnote.client.get(path).status_code == 404
@@ -205,18 +223,75 @@ def test_a_short_output_limit_ends_the_answer_as_incomplete(footnote: Footnote, 
 @pytest.mark.parametrize(
     ("name", "value"),
     [
-        ("instructions", "Be brief."),
-        ("background", True),
-        ("previous_response_id", "resp_1"),
-        ("conversation", "conv_1"),
         ("prompt", {"id": "pmpt_1"}),
-        ("tool_choice", "none"),
+        ("moderation", {"model": "m"}),
+        ("context_management", [{"type": "compaction"}]),
     ],
 )
 def test_what_is_not_done_here_is_refused_by_name(footnote: Footnote, house: str, name: str, value: Any) -> None:
     """A parameter that would change the answer is never silently passed over."""
     error = ask(footnote, house, **{name: value}).json()["error"]
     assert (error["code"], error["param"]) == ("unsupported_parameter", name)
+
+
+def test_every_parameter_of_openai_is_known(footnote: Footnote, house: str) -> None:
+    """What cannot change an answer here is accepted, and echoed as OpenAI does."""
+    echoed = {
+        "instructions": "Be brief.",
+        "max_tool_calls": 3,
+        "parallel_tool_calls": False,
+        "prompt_cache_key": "k",
+        "prompt_cache_retention": "24h",
+        "reasoning": {"effort": "low", "summary": None},
+        "safety_identifier": "s",
+        "text": {"format": {"type": "text"}, "verbosity": "low"},
+        "tool_choice": {"type": "file_search"},
+        "top_logprobs": 2,
+        "truncation": "auto",
+        "user": "u",
+    }
+    response = ask(footnote, house, **echoed, service_tier="flex", stream_options=None).json()
+    assert {name: response[name] for name in echoed} == echoed
+    assert (response["service_tier"], response["prompt"], response["conversation"]) == ("default", None, None)
+    assert response["answer_record_id"] == response["id"]
+
+
+def test_tool_choice_none_answers_without_a_search(footnote: Footnote, house: str) -> None:
+    """Without sources there is nothing to quote: the refusal, and no search call."""
+    response = footnote.respond(QUESTION, house, tool_choice="none")
+    assert [item["type"] for item in response["output"]] == ["message"]
+    assert (response["outcome"], response["tool_choice"]) == ("not_in_documents", "none")
+
+
+def test_several_searches_are_one_over_all_their_stores(footnote: Footnote, house: str) -> None:
+    """With equal options; with different ones they are refused by name."""
+    empty = footnote.store()
+    tools = [{"type": "file_search", "vector_store_ids": [store], "max_num_results": 3} for store in (empty, house)]
+    response = ask(footnote, house, tools=tools).json()
+    assert (response["outcome"], response["tools"]) == ("answered", tools)
+    error = ask(footnote, house, tools=[tools[0], {**tools[1], "max_num_results": 4}]).json()["error"]
+    assert (error["code"], error["param"]) == ("unsupported_parameter", "tools")
+
+
+def test_deltas_are_padded_when_that_is_asked_for(footnote: Footnote, house: str) -> None:
+    """OpenAI's `include_obfuscation`; without it no delta has padding."""
+    body = {"input": QUESTION, "tools": [{"type": "file_search", "vector_store_ids": [house]}]}
+    padded = events_of(footnote, {**body, "stream_options": {"include_obfuscation": True}})
+    assert all("obfuscation" in event for event in padded if "delta" in event)
+    assert not any("obfuscation" in event for event in events_of(footnote, body))
+
+
+def test_input_tokens_are_what_the_answer_reads(footnote: Footnote, house: str) -> None:
+    """The count before the answer equals the answer's own."""
+    tools = [{"type": "file_search", "vector_store_ids": [house]}]
+    body = {"model": "footnote", "input": QUESTION, "tools": tools, "instructions": "x", "personality": "friendly"}
+    reply = footnote.client.post("/v1/responses/input_tokens", json=body)
+    read = footnote.respond(QUESTION, house)["usage"]["input_tokens"]
+    assert reply.json() == {"object": "response.input_tokens", "input_tokens": read}
+    without = footnote.client.post("/v1/responses/input_tokens", json={**body, "tool_choice": "none"}).json()
+    assert 0 < without["input_tokens"] < read
+    assert footnote.client.post("/v1/responses/input_tokens", json={}).status_code == 400
+    assert footnote.client.post("/v1/responses/input_tokens", json={**body, "model": "no"}).status_code == 404
 
 
 def test_other_text_formats_are_refused_by_name(footnote: Footnote, house: str) -> None:
@@ -240,7 +315,7 @@ def test_other_text_formats_are_refused_by_name(footnote: Footnote, house: str) 
         ({"input": [{"role": "user", "content": []}]}, "input"),
         (
             {"input": [{"role": "user", "content": [{"type": "input_image", "image_url": "x"}]}]},
-            "input.0.content.0.type",
+            "input",
         ),
         ({"temperature": 3}, "temperature"),
         ({"max_output_tokens": 1}, "max_output_tokens"),

@@ -63,7 +63,7 @@ def test_an_update_changes_what_it_names_and_nothing_else(footnote: Footnote) ->
     renamed = footnote.client.post(path, json={"name": "New"}).json()
     assert renamed == {**before, "name": "New"}
     emptied = footnote.client.post(path, json={"metadata": {}, "expires_after": None}).json()
-    assert (emptied["metadata"], emptied["expires_after"], emptied["expires_at"]) == ({}, None, None)
+    assert (emptied["metadata"], emptied.get("expires_after"), emptied["expires_at"]) == ({}, None, None)
     assert footnote.get(path) == emptied
 
 

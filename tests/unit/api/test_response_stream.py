@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from api.wire.response_stream import Event, ResponseStream, citation_object
+from api.wire.items import Includes, shown_event, shown_response
+from api.wire.response_stream import Event, ResponseStream, citation_object, new_response, obfuscated
 from api.wire.responses import CreateResponse
 from catalog.errors import ServiceUnavailable
 from generation.answerer import Answer, AnswerEvent, Outcome, Searched
@@ -53,7 +54,8 @@ def events_of(stream: ResponseStream, answer: Sequence[AnswerEvent]) -> Iterator
 
 
 def a_stream(**body: Any) -> ResponseStream:
-    return ResponseStream(CreateResponse.model_validate({"input": "Is it old?", **body}), "Is it old?")
+    request = CreateResponse.model_validate({"input": "Is it old?", **body})
+    return ResponseStream(new_response(request), ["Is it old?"], searches=request.searches)
 
 
 def whole_answer(**overrides: Any) -> list[AnswerEvent]:
@@ -127,15 +129,53 @@ def test_the_response_holds_what_was_streamed() -> None:
     assert stream.response["metadata"] == {"k": "v"}
 
 
-@pytest.mark.parametrize(
-    ("include", "shown"), [(None, False), ([], False), (["other"], False), (["file_search_call.results"], True)]
-)
-def test_results_are_shown_only_when_they_are_asked_for(include: list[str] | None, shown: bool) -> None:
-    """`include` decides."""
-    stream = a_stream(include=include)
-    list(events_of(stream, whole_answer()))
-    results = stream.response["output"][0]["results"]
-    assert ([result["text"] for result in results] == [TEXT]) if shown else results is None
+def test_results_are_shown_only_when_they_are_asked_for() -> None:
+    """They are always in the response, and left out of what is sent: of the items, and of the responses of events."""
+    stream = a_stream()
+    events = list(events_of(stream, whole_answer()))
+    wanted: Includes = {"file_search_call.results"}
+    assert shown_response(stream.response, set())["output"][0]["results"] is None
+    assert [one["text"] for one in shown_response(stream.response, wanted)["output"][0]["results"]] == [TEXT]
+    done, completed = events[6], events[-1]
+    assert (shown_event(done, set())["item"]["results"], shown_event(done, wanted)) == (None, done)
+    assert shown_event(completed, set())["response"]["output"][0]["results"] is None
+    assert [one["text"] for one in done["item"]["results"]] == [TEXT]
+
+
+def test_an_answer_without_a_search_has_its_message_alone() -> None:
+    """`tool_choice` none: no search call, and the message comes first."""
+    stream = a_stream(tool_choice="none")
+    events = list(events_of(stream, [Searched(passages=[]), TextDelta(text=TEXT), an_answer(citations=[])]))
+    assert not any("file_search_call" in event["type"] for event in events)
+    assert [item["type"] for item in stream.response["output"]] == ["message"]
+    assert {event["output_index"] for event in events if "output_index" in event} == {0}
+
+
+def test_a_background_answer_begins_with_queued() -> None:
+    """`response.created` says `queued` already; what follows goes on with its numbers and is not created again."""
+    stream = a_stream(background=True)
+    queued = stream.queued()
+    begun = list(stream.begin())
+    assert [event["type"] for event in queued] == ["response.created", "response.queued"]
+    assert {event["response"]["status"] for event in queued} == {"queued"}
+    assert begun[0]["type"] == "response.in_progress"
+    assert [event["sequence_number"] for event in [*queued, *begun]] == list(range(len(queued) + len(begun)))
+
+
+def test_an_answer_that_is_written_anew_has_the_same_items() -> None:
+    """Clients that resume a stream after a crash find the items that they know."""
+    first = a_stream()
+    second = ResponseStream({**first.response}, ["Is it old?"])
+    ids = [[e["item"]["id"] for e in events_of(one, whole_answer()) if "item" in e] for one in (first, second)]
+    assert ids[0] == ids[1]
+
+
+@pytest.mark.parametrize("delta", ["", "a", "a text of some length", "x" * 16])
+def test_padded_deltas_tell_little_of_their_length(delta: str) -> None:
+    """With the padding the length is a multiple of 16; other events stay as they are."""
+    event = obfuscated({"type": "response.output_text.delta", "delta": delta})
+    assert (len(delta) + len(event["obfuscation"])) % 16 == 0
+    assert "obfuscation" not in obfuscated({"type": "response.output_text.done", "text": delta})
 
 
 @pytest.mark.parametrize("reason", [FinishReason.LENGTH, FinishReason.CANCELLED])

@@ -37,7 +37,7 @@ def test_the_answering_sentence_is_quoted_with_its_source(generator: ExtractiveG
     text, finished = write(generator, a_prompt("When is the red pump checked?", "Other matters are here.", PUMP))
     assert text == "The red pump is checked every second spring. [2]"
     assert (finished.reason, finished.usage.output_tokens) == (FinishReason.STOP, 8)
-    assert finished.usage.input_tokens == 4 + 18
+    assert finished.usage.input_tokens == 6 + 4 + 18
 
 
 @pytest.mark.parametrize("texts", [[], [""], ["Totally different matters, far away."], ["| --- | --- |"]])
