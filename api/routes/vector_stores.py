@@ -12,7 +12,7 @@ from api.wire.objects import search_result_object, vector_store_object
 from api.wire.search import to_filter, to_ranking
 from api.wire.stores import CreateVectorStore, SearchStore, UpdateVectorStore
 from catalog import estimates, jobs, stores
-from catalog.errors import InvalidRequest, UnsupportedParameter
+from catalog.errors import InvalidRequest
 from catalog.models import VectorStore
 from catalog.stores import NewVectorStore, NewVectorStoreFile
 from ingest.chunking import parse_strategy
@@ -94,8 +94,6 @@ def search_vector_store(
     services: ServicesOf, caller: CallerOf, vector_store_id: str, body: SearchStore
 ) -> dict[str, Any]:
     """Return the passages that fit best, each with its place in the document."""
-    if body.rewrite_query:
-        raise UnsupportedParameter("rewrite_query needs a language model; send false.", param="rewrite_query")
     queries = [body.query] if isinstance(body.query, str) else body.query
     for query in queries:
         check_length(query, services.settings.max_question_chars, "query")

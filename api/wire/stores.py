@@ -81,4 +81,5 @@ class SearchStore(WireModel):
     max_num_results: Annotated[int, Field(ge=1, le=50)] = 10
     ranking_options: RankingOptions | None = None
     # Accepted as false; rewriting needs a language model.
+    # Without a language model a query stays as it is; `search_query` of the reply says what was searched.
     rewrite_query: bool = False

@@ -168,7 +168,6 @@ def test_a_query_that_is_blank_too_long_or_no_text_is_refused(footnote: Footnote
         ({"max_num_results": 51}, "max_num_results"),
         ({"ranking_options": {"score_threshold": 1.1}}, "ranking_options.score_threshold"),
         ({"ranking_options": {"ranker": "best"}}, "ranking_options.ranker"),
-        ({"rewrite_query": True}, "rewrite_query"),
         ({"top_k": 5}, "top_k"),
     ],
 )
@@ -176,6 +175,16 @@ def test_a_wrong_option_is_refused_by_name(footnote: Footnote, cities: str, body
     """Nothing that was asked for is silently left undone."""
     reply = footnote.client.post(f"/v1/vector_stores/{cities}/search", json={"query": "harbour", **body})
     assert (reply.status_code, reply.json()["error"]["param"]) == (400, param)
+
+
+def test_the_reply_says_what_was_searched(footnote: Footnote, cities: str) -> None:
+    """Without a language model a query that may be rewritten stays as it is."""
+    for query in ("harbour", ["harbour", "castle"]):
+        reply = footnote.client.post(
+            f"/v1/vector_stores/{cities}/search", json={"query": query, "rewrite_query": True}
+        ).json()
+        assert reply["search_query"] == ([query] if isinstance(query, str) else query)
+        assert reply["data"] == footnote.search(cities, query)
 
 
 def test_odd_queries_are_searched_like_any_other(footnote: Footnote, cities: str) -> None:
