@@ -13,7 +13,7 @@ RUNTIME := $(VENV)/.installed-runtime
 DEV := $(VENV)/.installed-dev
 
 .DEFAULT_GOAL := help
-.PHONY: run test check fmt eval bench debian wheel clean help
+.PHONY: run test check fmt eval bench conformance debian wheel clean help
 
 run: $(RUNTIME) ## Index the sample documents and serve API and web page
 	$(BIN)/footnote ingest data/sample --store "Sample documents"
@@ -38,6 +38,9 @@ eval: $(DEV) ## Measure answers, refusals and ranking on data/gold
 bench: $(DEV) ## Measure speed: ingestion and search
 	$(BIN)/python -m benchmarks.speed
 
+conformance: $(DEV) ## Let the official SDKs at a running Footnote and score every reply against OpenAI's description
+	$(BIN)/python -m tests.conformance --floor 100
+
 debian: ## Install the Debian programs for OCR and for some tests (root); without them scans are not read, tests skipped
 	apt-get update -qq && apt-get install -qq --no-install-recommends chromium postgresql tesseract-ocr tesseract-ocr-deu
 
@@ -48,7 +51,7 @@ clean: ## Remove the environment, caches and build products; the state in FOOTNO
 	rm -rf $(VENV) dist build reports .coverage* .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
