@@ -12,7 +12,7 @@ from typing import Final
 from sqlalchemy import ColumnElement, delete, func, select, text
 from sqlalchemy.exc import OperationalError
 
-from catalog import answers, conversations, documents, files, idempotency
+from catalog import answers, conversations, documents, files, idempotency, uploads
 from catalog.blobs import BlobStore
 from catalog.database import Database
 from catalog.errors import ServiceUnavailable
@@ -42,9 +42,12 @@ def remove_leftovers(database: Database, blobs: BlobStore) -> Leftovers:
     A blob of any age is safe to judge: an upload names its blob and adds its row in one transaction, under the lock
     that the deletion of a blob takes. A staged upload is not: it stays for an hour, as it may still be written.
     """
+    uploads.remove_fileless(database)
+    said = answers.remove_orphans(database) + conversations.remove_orphans(database)
+    # Behind what they speak of.
     idempotency.remove_stale(database)
     return Leftovers(
-        answers=answers.remove_orphans(database) + conversations.remove_orphans(database),
+        answers=said,
         rows=_remove_orphan_rows(database),
         staged=blobs.clear_stale_staging(),
         blobs=files.sweep(database, blobs, min_age_s=0.0),

@@ -23,9 +23,13 @@ def remove_expired(database: Database, blobs: BlobStore) -> int:
         expired = [store.id for store in limited if store.is_expired(now) and store.id in filled]
     for store_id in expired:
         _empty(database, store_id, now)
-    files.delete_unused_blobs(database, blobs, [sha for file_id in ended for sha in _remove_file(database, file_id)])
     idempotency.remove_old(database)
-    return len(ended) + len(expired) + uploads.remove_expired(database, blobs)
+    late, unused = uploads.remove_expired(database)
+    for file_id in ended:
+        unused |= _remove_file(database, file_id)
+    # Last: when the blob store does not answer, the rows are gone, and the sweep finds the blobs.
+    files.delete_unused_blobs(database, blobs, unused)
+    return len(ended) + len(expired) + late
 
 
 def _empty(database: Database, store_id: str, now: float) -> None:

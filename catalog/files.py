@@ -141,7 +141,7 @@ def delete_unused_blobs(database: Database, blobs: BlobStore, hashes: Iterable[s
     deleted = 0
     for first in range(0, len(ordered), _BLOBS_TOGETHER):
         group = ordered[first : first + _BLOBS_TOGETHER]
-        with database.write() as session:
+        with database.write(is_effect=False) as session:
             for sha256 in group:
                 database.lock(session, sha256)
             used = used_hashes(session, among=group)

@@ -1,21 +1,24 @@
 """Uploads in parts: a large file that comes piece by piece, and is a file once it is whole."""
 
 import hashlib
+import logging
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, Literal
 
-from sqlalchemy import delete, select
+from sqlalchemy import delete, func, select
 from sqlalchemy.orm import Session
 
 from catalog import files
 from catalog.blobs import BlobStore, StagedBlob
 from catalog.database import Database
-from catalog.errors import InvalidRequest, NotFound
+from catalog.errors import FootnoteError, InvalidRequest, NotFound
 from catalog.files import NewFile
 from catalog.ids import UPLOAD, UPLOAD_PART, new_id
 from catalog.models import SECONDS_PER_DAY, File, Upload, UploadPart, UploadStatus
+
+log = logging.getLogger(__name__)
 
 # OpenAI's numbers: an upload lasts an hour, a part has at most 64 MB.
 LIFETIME_S: Final = 3600.0
@@ -58,10 +61,13 @@ def add_part(database: Database, blobs: BlobStore, project_id: str, upload_id: s
     """Store a staged part; when this returns, a crash does not lose it.
 
     Parts may come in any order and at once; the same bytes again are another part. Raises NotFound, InvalidRequest
-    when the upload has ended.
+    when the upload has ended, or holds twice the bytes that were announced.
     """
     with database.write() as session:
-        upload = _pending(session, project_id, upload_id)
+        # Other parts may come meanwhile; its end waits.
+        upload = get(session, project_id, upload_id, lock="shared")
+        _check_pending(upload)
+        _check_room(session, upload, blob)
         database.lock(session, blob.sha256)
         blobs.store(blob)
         part = UploadPart(
@@ -103,7 +109,7 @@ def complete(
         if md5 is not None and md5.lower() != digest.hexdigest():
             raise InvalidRequest(f"The MD5 of the parts is {digest.hexdigest()}, not {md5!r}.", param="md5")
         with database.write() as session:
-            upload = get(session, project_id, upload_id, lock=True)
+            upload = get(session, project_id, upload_id, lock="exclusive")
             if upload.status == UploadStatus.COMPLETED:  # By the same request, sent again while this one ran.
                 return upload, _file_of(session, upload)
             _check_pending(upload)
@@ -112,7 +118,7 @@ def complete(
             unused = _remove_parts(session, upload)
     finally:
         blobs.discard(blob)
-    files.delete_unused_blobs(database, blobs, unused)
+    _clear(database, blobs, unused)
     return upload, file
 
 
@@ -122,18 +128,21 @@ def cancel(database: Database, blobs: BlobStore, project_id: str, upload_id: str
     Raises NotFound, InvalidRequest when it is complete or has expired.
     """
     with database.write() as session:
-        upload = get(session, project_id, upload_id, lock=True)
+        upload = get(session, project_id, upload_id, lock="exclusive")
         if upload.status == UploadStatus.CANCELLED:
             return upload
         _check_pending(upload)
         upload.status = UploadStatus.CANCELLED
         unused = _remove_parts(session, upload)
-    files.delete_unused_blobs(database, blobs, unused)
+    _clear(database, blobs, unused)
     return upload
 
 
-def remove_expired(database: Database, blobs: BlobStore) -> int:
-    """Drop the parts of uploads whose time is over, and the rows of those that ended long ago; return how many end."""
+def remove_expired(database: Database) -> tuple[int, set[str]]:
+    """Drop the parts of uploads whose time is over, and the rows of those that ended long ago.
+
+    Return how many end, and the hashes whose blobs may now be unused.
+    """
     now = time.time()
     with database.read() as session:
         late = select(Upload.id).where(Upload.expires_at <= now, Upload.status == UploadStatus.PENDING)
@@ -147,24 +156,25 @@ def remove_expired(database: Database, blobs: BlobStore) -> int:
                 unused |= _remove_parts(session, upload)
     with database.write() as session:
         session.execute(delete(Upload).where(Upload.expires_at <= now - _KEPT_S, Upload.status != UploadStatus.PENDING))
-    files.delete_unused_blobs(database, blobs, unused)
-    return len(ended)
+    return len(ended), unused
 
 
-def get(session: Session, project_id: str, upload_id: str, *, lock: bool = False) -> Upload:
-    """Return an upload; with `lock` nobody else changes it until the transaction ends.
+def remove_fileless(database: Database) -> None:
+    """Forget the uploads whose file was deleted: their rows hold its name."""
+    with database.write() as session:
+        session.execute(delete(Upload).where(Upload.status == UploadStatus.COMPLETED, Upload.file_id.is_(None)))
+
+
+def get(
+    session: Session, project_id: str, upload_id: str, *, lock: Literal["shared", "exclusive"] | None = None
+) -> Upload:
+    """Return an upload; with `lock` it does not end until the transaction does, and `exclusive` is held by one alone.
 
     Raises NotFound, also for another project's.
     """
-    upload = session.get(Upload, upload_id, with_for_update=lock or None)
+    upload = session.get(Upload, upload_id, with_for_update={"read": lock == "shared"} if lock else None)
     if upload is None or upload.project_id != project_id:
         raise NotFound(f"No such Upload object: {upload_id!r}.", param="upload_id")
-    return upload
-
-
-def _pending(session: Session, project_id: str, upload_id: str) -> Upload:
-    upload = get(session, project_id, upload_id, lock=True)
-    _check_pending(upload)
     return upload
 
 
@@ -172,6 +182,17 @@ def _check_pending(upload: Upload) -> None:
     status = UploadStatus.EXPIRED if upload.is_late(time.time()) else upload.status
     if status != UploadStatus.PENDING:
         raise InvalidRequest(f"Upload {upload.id!r} is {status}; begin a new one.", param="upload_id")
+
+
+def _check_room(session: Session, upload: Upload, blob: StagedBlob) -> None:
+    """A part may come twice, when the reply to the first was lost; more than that is not what was announced."""
+    had = session.scalar(select(func.sum(UploadPart.bytes)).where(UploadPart.upload_id == upload.id)) or 0
+    if had + blob.bytes > 2 * upload.bytes:
+        raise InvalidRequest(
+            f"Upload {upload.id!r} was announced with {upload.bytes:,} bytes and holds {had:,}; a part of "
+            f"{blob.bytes:,} is too much. Begin an upload of the right size.",
+            param="data",
+        )
 
 
 def _hashes(session: Session, upload: Upload, part_ids: Sequence[str]) -> list[str]:
@@ -186,6 +207,14 @@ def _hashes(session: Session, upload: Upload, part_ids: Sequence[str]) -> list[s
             param="part_ids",
         )
     return [parts[part_id].sha256 for part_id in part_ids]
+
+
+def _clear(database: Database, blobs: BlobStore, unused: set[str]) -> None:
+    """Delete the bytes of parts; what cannot be deleted now is found by the sweep, and the upload has ended anyway."""
+    try:
+        files.delete_unused_blobs(database, blobs, unused)
+    except FootnoteError as error:
+        log.warning("Parts of an upload are left to the next sweep: %s", error.message)
 
 
 def _new_file(upload: Upload) -> NewFile:

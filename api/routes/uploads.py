@@ -44,7 +44,8 @@ def add_upload_part(
     catalog = services.catalog
     with catalog.database.read() as session:
         uploads.get(session, caller.project_id, upload_id)
-    blob = catalog.blobs.stage(data.file, max_bytes=min(uploads.MAX_PART_BYTES, services.settings.max_file_bytes))
+    limit = min(uploads.MAX_PART_BYTES, caller.file_limit(services.settings.max_file_bytes))
+    blob = catalog.blobs.stage(data.file, max_bytes=limit)
     try:
         return upload_part_object(uploads.add_part(catalog.database, catalog.blobs, caller.project_id, upload_id, blob))
     finally:

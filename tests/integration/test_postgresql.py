@@ -39,6 +39,7 @@ from tests.unit.catalog.test_origins import *  # noqa: F403
 from tests.unit.catalog.test_paging import *  # noqa: F403
 from tests.unit.catalog.test_stores import *  # noqa: F403
 from tests.unit.catalog.test_transactions import *  # noqa: F403
+from tests.unit.catalog.test_uploads import *  # noqa: F403
 from tests.unit.ingest.test_archives import *  # noqa: F403
 
 pytestmark = needs_postgresql

@@ -14,10 +14,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import func, select, update
 
-from catalog import files, fsck, uploads
+from catalog import compaction, expiry, files, fsck, uploads
 from catalog.blobs import BlobStore
 from catalog.database import Database
-from catalog.errors import InvalidRequest, NotFound
+from catalog.errors import InvalidRequest, NotFound, ServiceUnavailable
 from catalog.models import DEFAULT_PROJECT, File, Upload, UploadPart, UploadStatus
 from catalog.uploads import NewUpload
 from tests.builders import a_file
@@ -165,16 +165,55 @@ def test_the_parts_of_an_expired_upload_go_and_its_row_goes_later(database: Data
     a_part(database, blobs, late, b"abc")
     part = a_part(database, blobs, young, b"xyz")
     let_time_pass(database, late, 1)
-    assert uploads.remove_expired(database, blobs) == 1
-    assert uploads.remove_expired(database, blobs) == 0
+    assert expiry.remove_expired(database, blobs) == 1
+    assert expiry.remove_expired(database, blobs) == 0
     assert len(stored(blobs)) == 1
     with database.read() as session:
         assert uploads.get(session, DEFAULT_PROJECT, late).status == UploadStatus.EXPIRED
     let_time_pass(database, late, 100_000)
-    uploads.remove_expired(database, blobs)
+    expiry.remove_expired(database, blobs)
     with database.read() as session, pytest.raises(NotFound, match=late):
         uploads.get(session, DEFAULT_PROJECT, late)
     assert content_of(blobs, complete(database, blobs, young, [part])) == b"xyz"
+
+
+def test_an_upload_takes_no_more_than_its_parts_twice(database: Database, blobs: BlobStore) -> None:
+    """A part may be sent again; an upload of three bytes is no way to fill the disk."""
+    upload = an_upload(database, 3)
+    for _ in range(2):
+        a_part(database, blobs, upload, b"abc")
+    with pytest.raises(InvalidRequest, match="announced with 3 bytes and holds 6"):
+        a_part(database, blobs, upload, b"d")
+
+
+def test_parts_that_cannot_be_cleared_away_do_not_undo_the_file(
+    database: Database, blobs: BlobStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The file is there, and the sweep finds what is left."""
+
+    def away(_sha256: str) -> None:
+        raise ServiceUnavailable("The blob store does not answer.")
+
+    upload = an_upload(database, 6)
+    parts = [a_part(database, blobs, upload, data) for data in (b"abc", b"def")]
+    with monkeypatch.context() as patch:
+        patch.setattr(blobs, "delete", away)
+        file = complete(database, blobs, upload, parts)
+    assert len(stored(blobs)) == 3
+    files.sweep(database, blobs, min_age_s=0)
+    assert stored(blobs) == {file.sha256}
+
+
+def test_compaction_forgets_the_name_of_a_deleted_file(database: Database, blobs: BlobStore) -> None:
+    """The row of its upload goes; that of a file which is still there stays."""
+    uploaded = []
+    for _ in range(2):
+        upload = an_upload(database, 3)
+        uploaded.append((upload, complete(database, blobs, upload, [a_part(database, blobs, upload, b"abc")])))
+    files.delete(database, blobs, DEFAULT_PROJECT, uploaded[0][1].id)
+    compaction.remove_leftovers(database, blobs)
+    with database.read() as session:
+        assert list(session.scalars(select(Upload.id))) == [uploaded[1][0]]
 
 
 def test_another_projects_upload_does_not_exist(database: Database, blobs: BlobStore) -> None:
