@@ -7,6 +7,7 @@ from functools import partial
 from typing import Final
 
 import anyio
+from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import Headers
@@ -157,9 +158,16 @@ class _Fingerprint:
     async def receive(self) -> Message:
         message = await self._receive()
         if message["type"] == "http.request":
-            self._feed(message.get("body", b""))
+            self._take(message.get("body", b""))
         self._is_complete = not message.get("more_body", False)
         return message
+
+    def _take(self, data: bytes) -> None:
+        try:
+            self._feed(data)
+        except FormParserError:  # No form after all; whoever reads it says so.
+            self._feed = self._digest.update
+            self._feed(data)
 
     async def finish(self) -> str:
         """Return the digest, hexadecimal, when the rest of the body has been read."""

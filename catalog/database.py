@@ -66,11 +66,14 @@ class Database:
             yield session
 
     @contextmanager
-    def write(self) -> Iterator[Session]:
-        """A transaction that commits at the end of the block, or does nothing at all."""
+    def write(self, *, is_effect: bool = True) -> Iterator[Session]:
+        """A transaction that commits at the end of the block, or does nothing at all.
+
+        `is_effect`: false for book-keeping that a repeated request may do again (`catalog.idempotency`).
+        """
         with _translated(), Session(self._writer, expire_on_commit=False) as session, session.begin():
             yield session
-            if finish := before_commit.get():
+            if is_effect and (finish := before_commit.get()):
                 finish(session)
 
     def lock(self, session: Session, name: str) -> None:

@@ -6,10 +6,9 @@ again when the lease ends; after a crash behind it, and before the reply is kept
 """
 
 import json
-import re
 import secrets
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -24,6 +23,7 @@ from catalog.models import (
     AnswerRecord,
     Base,
     Conversation,
+    ConversationItem,
     File,
     FileBatch,
     IdempotentRequest,
@@ -35,7 +35,6 @@ from catalog.models import (
 KEPT_S: Final = 86_400.0
 # A longer reply is not kept.
 MAX_REPLY_BYTES: Final = 1 << 20
-_FILE_ID: Final = re.compile(re.escape(ids.FILE) + r"[0-9a-f]+")
 # What a reply is about. It is not given any more when that was deleted.
 _KINDS: Final[Mapping[str, type[Base]]] = {
     ids.FILE: File,
@@ -179,10 +178,28 @@ def _reply(session: Session, found: IdempotentRequest) -> Reply | None:
 
 def _is_stale(session: Session, body: bytes) -> bool:
     """True when what a reply is about was deleted, or a file that it names."""
-    text = body.decode()
-    about = str(json.loads(text).get("id", ""))
+    reply = json.loads(body)
+    about = str(reply.get("id", ""))
     kind = next((kind for prefix, kind in _KINDS.items() if about.startswith(prefix)), None)
-    if kind is not None and session.get(kind, about) is None:
+    was_kept = reply.get("store") is not False  # A response that nobody wanted kept; other objects have no such field.
+    if kind is not None and was_kept and session.get(kind, about) is None:
         return True
-    named = set(_FILE_ID.findall(text))
+    if reply.get("object") == "list":  # Items that were added to a conversation.
+        added = {item["id"] for item in reply["data"]}
+        if added != set(session.scalars(select(ConversationItem.id).where(ConversationItem.id.in_(added)))):
+            return True
+    named = set(_files_named(reply))
     return set(session.scalars(select(File.id).where(File.id.in_(named)))) != named
+
+
+def _files_named(reply: Any) -> Iterator[str]:
+    """Yield the files that a reply speaks of. Only its fields say so: words and metadata may look like anything."""
+    if isinstance(reply, list):
+        for part in reply:
+            yield from _files_named(part)
+    elif isinstance(reply, dict):
+        for name, part in reply.items():
+            if name in {"id", "file_id"} and isinstance(part, str) and part.startswith(ids.FILE):
+                yield part
+            elif name not in {"metadata", "attributes"}:
+                yield from _files_named(part)

@@ -259,7 +259,7 @@ def note_use(database: Database, store_ids: Iterable[str]) -> None:
     with database.read() as session:
         stale = list(session.scalars(select(VectorStore.id).where(*of_interest)))
     if stale:
-        with database.write() as session:
+        with database.write(is_effect=False) as session:
             session.execute(update(VectorStore).where(VectorStore.id.in_(stale)).values(last_active_at=now))
 
 

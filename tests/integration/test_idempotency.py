@@ -54,6 +54,14 @@ def test_another_upload_under_the_same_key_is_a_conflict(fresh: Footnote, change
     assert files_of(fresh) == [first.json()["id"]]
 
 
+def test_a_broken_form_under_a_used_key_is_a_conflict(fresh: Footnote) -> None:
+    """It is another request than the first; without the key it is a 400."""
+    upload(fresh)
+    headers = {"content-type": "multipart/form-data; boundary=b"}
+    assert fresh.client.post("/v1/files", headers=headers, content=b"no form").status_code == 400
+    assert post(fresh, "/v1/files", headers=headers, content=b"no form").status_code == 409
+
+
 def test_stores_entries_and_batches_are_made_once(fresh: Footnote) -> None:
     """So are conversations, items of them, uploads in parts, and responses."""
     store, file = fresh.store(), fresh.upload()

@@ -118,12 +118,15 @@ def test_a_key_is_free_again_after_a_day(database: Database) -> None:
 def test_a_reply_lasts_no_longer_than_what_it_speaks_of(
     database: Database, blobs: BlobStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Of many replies those are blanked that are about a deleted object, or name a deleted file."""
+    """Of many replies those are blanked that are about a deleted object, or name a deleted file in a field."""
     monkeypatch.setattr(idempotency, "_PAGE", 2)
     file, store = a_file(database, blobs), a_store(database)
     bodies = {
         "file": f'{{"id": "{file.id}"}}',
-        "quote": f'{{"id": "x", "output": ["{file.id}", "file-0123456789abcdef01234567"]}}',
+        "quote": f'{{"id": "x", "output": [{{"file_id": "{file.id}"}}, {{"file_id": "file-0123"}}]}}',
+        "words": '{"id": "x", "text": "file-based", "metadata": {"file_id": "file-ba"}, "attributes": {"id": "x"}}',
+        "items": '{"object": "list", "data": [{"id": "msg_0123"}]}',
+        "unkept": '{"id": "resp_0123", "store": false}',
         "store": f'{{"id": "{store.id}"}}',
         "no store": '{"id": "vs_0123"}',
         "no response": '{"id": "resp_0123"}',
@@ -133,7 +136,7 @@ def test_a_reply_lasts_no_longer_than_what_it_speaks_of(
         claim = begin(database, key)
         note_effect(database, claim)
         idempotency.keep(database, claim, a_reply(body.encode()))
-    gone = {"quote", "no store", "no response"}
+    gone = {"quote", "items", "no store", "no response"}
     for key in bodies:
         if key in gone:
             with pytest.raises(IdempotencyConflict):
