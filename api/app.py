@@ -56,6 +56,8 @@ def create_app(settings: Settings, *, services: Services | None = None) -> FastA
     of_stores = (files, vector_stores, vector_store_files, file_batches)
     for module in (*of_stores, responses, conversations, chat, models, tokens, pages):
         app.include_router(module.router)
+    # Whoever runs the server says when it stops: streams that can be resumed then end at once.
+    app.state.is_stopping = lambda: False
     add_error_handlers(app)
     describe(app)
     app.add_middleware(BodyLimit, max_file_bytes=settings.max_file_bytes, max_json_bytes=settings.max_json_bytes)

@@ -14,12 +14,13 @@ from typing import Annotated, Final, Self
 from fastapi import Depends, Request
 
 from api.asking import stated
-from api.wire.response_stream import Event
+from api.wire.response_stream import Event, failed_response
 from api.wiring import Services
 from api.writing import Plan, Writing, keep_claimed
 from catalog import background
 from catalog.background import MAX_CLAIMS, Claim
 from catalog.errors import FootnoteError, LeaseLost
+from catalog.models import AnswerRecord
 
 log = logging.getLogger(__name__)
 
@@ -85,11 +86,13 @@ class BackgroundAnswers:
                 self._stop.wait(_PAUSE_S)
 
     def _claim(self) -> Claim | None:
+        with self._lock:
+            mine = list(self._running)
         with self._database.read() as session:
-            if not background.is_waiting(session):
+            if not background.is_waiting(session, but=mine):
                 return None
         with self._database.write() as session:
-            return background.claim(session, self._owner, lease_s=self._lease_s)
+            return background.claim(session, self._owner, lease_s=self._lease_s, but=mine)
 
     def _write(self, claim: Claim) -> None:
         lost = threading.Event()
@@ -103,11 +106,17 @@ class BackgroundAnswers:
             log.info("%s", error.message)
         finally:
             with self._lock:
-                del self._running[claim.id]
+                if self._running.get(claim.id) == (claim.fence, lost):
+                    del self._running[claim.id]
 
     def _run(self, claim: Claim, lost: threading.Event) -> None:
         """Write an answer to its end. What breaks off is told by its last event; LeaseLost ends it without one."""
-        writing = Writing(Plan.from_json(claim.request), is_background=True)
+        try:
+            plan = Plan.from_json(claim.request)
+        except Exception as error:  # noqa: BLE001 - Queued by another version, perhaps; it is logged and told.
+            self._give_up(claim, stated(error, claim.id))
+            return
+        writing = Writing(plan, is_background=True)
         pending: list[Event] = []
         try:
             if claim.claims > MAX_CLAIMS:
@@ -126,6 +135,18 @@ class BackgroundAnswers:
             last = writing.stream.fail(stated(error, claim.id))
         with self._database.write() as session:
             keep_claimed(session, claim, writing, [*pending, last])
+
+    def _give_up(self, claim: Claim, error: FootnoteError) -> None:
+        """End an answer that cannot even be begun."""
+        with self._database.write() as session:
+            response = failed_response(session.get_one(AnswerRecord, claim.id).response, error)
+            values = {"status": response["status"], "response": response, "ended_at": time.time(), "request": None}
+            event = {
+                "type": "response.failed",
+                "sequence_number": background.QUEUED_EVENTS,
+                "response": response,
+            }
+            background.write(session, claim, [event], values)
 
     def _flush(self, claim: Claim, writing: Writing, events: list[Event], lost: threading.Event) -> None:
         if lost.is_set():

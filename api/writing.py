@@ -184,7 +184,7 @@ def _carry_on(session: Session, writing: Writing, *, is_sound: bool) -> None:
     `is_sound`: no file that the answer draws on is gone; of one that is, the words are not kept.
     """
     plan = writing.plan
-    if plan.conversation_id is None or not writing.is_done:
+    if plan.conversation_id is None or not writing.is_done or writing.stream.response["status"] == "failed":
         return
     try:
         conversation = conversations.get_locked(session, plan.owner_id, plan.conversation_id)

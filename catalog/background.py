@@ -7,7 +7,7 @@ A claim whose lease has lapsed, as that of a killed process, is claimed again, a
 """
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -56,20 +56,21 @@ def queue(session: Session, record: AnswerRecord, events: Sequence[Event]) -> No
     _add_events(session, record.id, events)
 
 
-def is_waiting(session: Session) -> bool:
-    """Whether there is an answer to claim."""
-    return bool(session.scalar(select(exists().where(_is_free(time.time())))))
+def is_waiting(session: Session, *, but: Collection[str] = ()) -> bool:
+    """Whether there is an answer to claim, `but` these."""
+    return bool(session.scalar(select(exists().where(_is_free(time.time()), AnswerRecord.id.not_in(but)))))
 
 
-def claim(session: Session, owner: str, *, lease_s: float) -> Claim | None:
+def claim(session: Session, owner: str, *, lease_s: float, but: Collection[str] = ()) -> Claim | None:
     """Take the oldest answer that nobody writes; None when there is none. What an earlier claim wrote of it goes.
 
-    One statement: two processes never get the same answer.
+    `but`: those that the owner is writing, though their leases may have lapsed while the database was away. One
+    statement: two processes never get the same answer.
     """
     now = time.time()
     oldest = (
         select(AnswerRecord.id)
-        .where(_is_free(now))
+        .where(_is_free(now), AnswerRecord.id.not_in(but))
         .order_by(AnswerRecord.created_at)
         .limit(1)
         .with_for_update(skip_locked=True)

@@ -56,15 +56,22 @@ def api(die_with_parent: _DieWithParent = False) -> None:
     configure_logging(settings)
     if die_with_parent:
         _end_with_parent()
-    uvicorn.run(
-        create_app(settings),
-        host=settings.host,
-        port=settings.port,
-        log_config=None,
-        log_level="warning",
-        access_log=False,
-        timeout_graceful_shutdown=20,
+    application = create_app(settings)
+    server = uvicorn.Server(
+        uvicorn.Config(
+            application,
+            host=settings.host,
+            port=settings.port,
+            log_config=None,
+            log_level="warning",
+            access_log=False,
+            timeout_graceful_shutdown=20,
+        )
     )
+    application.state.is_stopping = lambda: server.should_exit
+    server.run()
+    if not server.started:
+        raise typer.Exit(3)
 
 
 def _stop_on_signals(die_with_parent: bool) -> threading.Event:

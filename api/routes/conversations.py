@@ -38,7 +38,7 @@ def update_conversation(
 ) -> dict[str, Any]:
     """Replace the metadata."""
     with services.catalog.database.write() as session:
-        conversation = conversations.get(session, caller.owner_id, conversation_id)
+        conversation = conversations.get_locked(session, caller.owner_id, conversation_id)
         conversation.metadata_ = dict(body.metadata or {})
         return conversation_object(conversation)
 

@@ -5,7 +5,7 @@ import json
 from collections.abc import AsyncIterator, Callable, Generator, Iterator
 from typing import Annotated, Any, Final
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import JSONResponse, StreamingResponse
 from sqlalchemy.orm import Session
 from starlette.concurrency import run_in_threadpool
@@ -30,14 +30,29 @@ router = APIRouter(prefix="/v1/responses", tags=["Responses"])
 
 # How often a reader of a background answer's stream looks for more, and how much it takes at once.
 _FOLLOW_INTERVAL_S: Final = 0.1
+# So long at most while nothing comes.
+_FOLLOW_MAX_INTERVAL_S: Final = 2.0
 _FOLLOW_EVENTS: Final = 200
 
 Show = Callable[[Event], Event]
 
 
+def _stopping(request: Request) -> Callable[[], bool]:
+    found: Callable[[], bool] = request.app.state.is_stopping
+    return found
+
+
+StoppingOf = Annotated[Callable[[], bool], Depends(_stopping)]
+
+
 @router.post("", response_model=None)
 async def create_response(
-    services: ServicesOf, caller: CallerOf, turns: TurnsOf, background_answers: BackgroundOf, body: CreateResponse
+    services: ServicesOf,
+    caller: CallerOf,
+    turns: TurnsOf,
+    background_answers: BackgroundOf,
+    is_stopping: StoppingOf,
+    body: CreateResponse,
 ) -> JSONResponse | StreamingResponse:
     """Answer a question from documents, with a file_citation behind every claim.
 
@@ -47,7 +62,10 @@ async def create_response(
     plan = await run_in_threadpool(_plan, services, caller, body)
     show = _show(body.includes, obfuscates=body.obfuscates)
     if body.background:
-        return await run_in_threadpool(_start, services, background_answers, plan, body, show)
+        record = await run_in_threadpool(_start, services, background_answers, plan)
+        if body.stream:
+            return _follow(services, is_stopping, record, show, after=-1)
+        return JSONResponse(_shown(record, body.includes))
     writing = Writing(plan)
     if body.stream:
         return event_stream(turns, lambda is_gone: _lines(services, writing, show, is_gone))
@@ -68,6 +86,7 @@ def count_input_tokens(services: ServicesOf, caller: CallerOf, body: CountTokens
 def retrieve_response(
     services: ServicesOf,
     caller: CallerOf,
+    is_stopping: StoppingOf,
     response_id: str,
     shown: IncludesOf,
     stream: bool = False,
@@ -82,7 +101,7 @@ def retrieve_response(
     if not stream:
         return JSONResponse(_shown(record, shown))
     after = -1 if starting_after is None else starting_after
-    return _follow(services, record, _show(shown, obfuscates=include_obfuscation), after=after)
+    return _follow(services, is_stopping, record, _show(shown, obfuscates=include_obfuscation), after=after)
 
 
 @router.delete("/{response_id}")
@@ -155,9 +174,7 @@ def _plan(services: Services, caller: Caller, body: CreateResponse) -> Plan:
     )
 
 
-def _start(
-    services: Services, background_answers: BackgroundAnswers, plan: Plan, body: CreateResponse, show: Show
-) -> JSONResponse | StreamingResponse:
+def _start(services: Services, background_answers: BackgroundAnswers, plan: Plan) -> AnswerRecord:
     """Queue a background answer. When this answers, it survives a crash of any process."""
     writing = Writing(plan, is_background=True)
     record = plan.record()
@@ -165,9 +182,7 @@ def _start(
     with services.catalog.database.write() as session:
         background.queue(session, record, writing.queued)
     background_answers.wake()
-    if body.stream:
-        return _follow(services, record, show, after=-1)
-    return JSONResponse(_shown(record, body.includes))
+    return record
 
 
 def _events(services: Services, writing: Writing, cancelled: Callable[[], bool]) -> Iterator[Event]:
@@ -202,7 +217,9 @@ def _lines(services: Services, writing: Writing, show: Show, is_gone: Callable[[
         yield _line(show(last))
 
 
-def _follow(services: Services, record: AnswerRecord, show: Show, *, after: int) -> StreamingResponse:
+def _follow(
+    services: Services, is_stopping: Callable[[], bool], record: AnswerRecord, show: Show, *, after: int
+) -> StreamingResponse:
     """Send the events of a background answer behind a number: those that are kept, then those that come."""
 
     def read(seen: int) -> tuple[list[Event], bool]:
@@ -215,14 +232,16 @@ def _follow(services: Services, record: AnswerRecord, show: Show, *, after: int)
             return events, AnswerStatus(now.status).has_ended and len(events) < _FOLLOW_EVENTS
 
     async def send() -> AsyncIterator[str]:
-        seen, is_over = after, False
-        while not is_over:
+        seen, is_over, pause_s = after, False, _FOLLOW_INTERVAL_S
+        # A server that stops sends its followers away: they take the stream up again where they are.
+        while not is_over and not is_stopping():
             events, is_over = await run_in_threadpool(read, seen)
             for event in events:
                 yield _line(show(event))
                 seen = event["sequence_number"]
+            pause_s = _FOLLOW_INTERVAL_S if events else min(2 * pause_s, _FOLLOW_MAX_INTERVAL_S)
             if not events and not is_over:
-                await asyncio.sleep(_FOLLOW_INTERVAL_S)
+                await asyncio.sleep(pause_s)
 
     return StreamingResponse(send(), media_type="text/event-stream")
 

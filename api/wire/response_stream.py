@@ -89,8 +89,7 @@ class ResponseStream:
 
     def fail(self, error: FootnoteError) -> Event:
         """Return the last event of an answer that broke off."""
-        self.response["status"] = "failed"
-        self.response["error"] = {"code": "server_error", "message": error.message}
+        self.response = failed_response(self.response, error)
         return self._event("response.failed", response=self._snapshot())
 
     def _searched(self, event: Searched) -> Iterator[Event]:
@@ -157,6 +156,11 @@ def obfuscated(event: Event) -> Event:
         return event
     missing = -len(event["delta"]) % _OBFUSCATED_CHARS
     return {**event, "obfuscation": secrets.token_urlsafe(_OBFUSCATED_CHARS)[:missing]}
+
+
+def failed_response(response: Mapping[str, Any], error: FootnoteError) -> dict[str, Any]:
+    """Return a response as one that broke off."""
+    return {**response, "status": "failed", "error": {"code": "server_error", "message": error.message}}
 
 
 def cancelled_event(response: Mapping[str, Any], sequence_number: int) -> Event:

@@ -378,6 +378,28 @@ def test_an_answer_that_ends_its_process_again_and_again_is_given_up(
     assert stream(fresh, failed)[-1]["type"] == "response.failed"
 
 
+def test_one_that_cannot_be_begun_is_given_up(fresh: Footnote, house: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As one that another version queued, whose request this one does not understand."""
+    with gated(fresh, monkeypatch) as generator:
+        response = begin(fresh, house)
+        assert generator.begun.acquire(timeout=20)
+        with fresh.services.catalog.database.write() as session:
+            session.execute(update(AnswerRecord).values(request={"of": "the future"}, owner="gone", lease_until=0.0))
+        failed = wait_for(fresh, response)
+    assert (failed["status"], failed["error"]["code"]) == ("failed", "server_error")
+    assert stream(fresh, failed)[-1]["type"] == "response.failed"
+
+
+def test_a_server_that_stops_sends_followers_away(fresh: Footnote, house: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Their stream ends without a last event, so that they take it up again; the answer goes on."""
+    with gated(fresh, monkeypatch) as generator:
+        response = begin(fresh, house)
+        assert generator.begun.acquire(timeout=20)
+        monkeypatch.setattr(fresh.client.app.state, "is_stopping", lambda: True)
+        assert stream(fresh, response) == []
+        monkeypatch.undo()
+
+
 def test_events_are_forgotten_a_while_after_the_end(fresh: Footnote, house: str) -> None:
     """The answer stays; its stream is refused with the way out."""
     database = fresh.services.catalog.database

@@ -106,6 +106,20 @@ def test_a_lapsed_claim_is_taken_over_and_written_anew(database: Database) -> No
     assert claim(database) is None
 
 
+def test_an_owner_does_not_claim_what_it_is_writing(database: Database) -> None:
+    """Its lease may have lapsed while the database was away; another owner may take it."""
+    with database.write() as session:
+        background.queue(session, a_record(), [])
+    with database.write() as session:
+        held = background.claim(session, "a", lease_s=-1.0)
+    assert held is not None
+    with database.write() as session:
+        assert not background.is_waiting(session, but=[held.id])
+        assert background.claim(session, "a", lease_s=LEASE_S, but=[held.id]) is None
+        assert background.is_waiting(session)
+        assert background.claim(session, "b", lease_s=LEASE_S) is not None
+
+
 def test_a_lease_is_extended_while_it_is_held(database: Database) -> None:
     """And what is no longer held is not named."""
     queue(database, a_record("resp_1"), a_record("resp_2"))
