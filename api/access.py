@@ -1,5 +1,6 @@
 """The door of /v1: who asks, what that caller may do, and how often. Before anything of the body is read."""
 
+import logging
 from typing import Final
 
 from starlette.concurrency import run_in_threadpool
@@ -15,6 +16,8 @@ from api.visibility import Caller
 from api.wiring import Services
 from catalog import keys, origins
 from catalog.errors import FootnoteError, Forbidden, NotFound
+
+log = logging.getLogger(__name__)
 
 # What a page of a portal may send, and read of the answers.
 _ALLOWED: Final = {
@@ -45,6 +48,8 @@ class Access:
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
         self._limits = RateLimits()
+        # Keys whose use is being noted.
+        self._noting: set[str] = set()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http" or not f"{scope['path']}/".startswith("/v1/"):
@@ -76,6 +81,25 @@ class Access:
             return
         scope.setdefault("state", {})["caller"] = caller
         await self._app(scope, receive, send_with_extra)
+        if caller.is_use_worth_noting and caller.key_id is not None:
+            await self._note_use(services, caller.key_id)
+
+    async def _note_use(self, services: Services, key_id: str) -> None:
+        """Say that a key was used. The reply has been sent: a database that is busy keeps nobody waiting."""
+        if key_id in self._noting:
+            return
+        self._noting.add(key_id)
+        try:
+            await run_in_threadpool(_note_use, services, key_id)
+        except FootnoteError as error:
+            log.warning("The use of key %s was not noted: %s", key_id, error.message)
+        finally:
+            self._noting.discard(key_id)
+
+
+def _note_use(services: Services, key_id: str) -> None:
+    with services.catalog.database.write() as session:
+        keys.note_use(session, key_id)
 
 
 def _check(caller: Caller, headers: Headers, method: str, path: str) -> None:

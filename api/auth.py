@@ -1,5 +1,6 @@
 """Who is asking. `api.access` asks it of every request before anything of its body is read."""
 
+from dataclasses import replace
 from typing import Annotated, Final
 
 from fastapi import Depends, Request
@@ -78,10 +79,7 @@ def identify(found: Services, headers: Headers) -> Caller:
         else:
             key = keys.authenticate(session, credential)
             known = _holder(key, settings)
-    if keys.is_use_worth_noting(key):
-        with database.write() as session:
-            keys.note_use(session, key.id)
-    return known
+    return replace(known, is_use_worth_noting=keys.is_use_worth_noting(key))
 
 
 def _credential(headers: Headers) -> str:

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from sqlalchemy import ColumnElement, or_, select
 from sqlalchemy.orm import Session
 
-from catalog import files, stores
+from catalog import archives, files, stores
 from catalog.errors import Forbidden
 from catalog.keys import KeyScope
-from catalog.models import File, VectorStoreFile
+from catalog.models import ArchiveMember, File, VectorStoreFile
 from retrieval.filters import Compound, Filter
 from retrieval.indexes.base import Scope
 
@@ -25,6 +25,8 @@ class Caller:
     scopes: frozenset[KeyScope] = frozenset({KeyScope.ADMIN})
     # None where the server has no keys.
     key_id: str | None = None
+    # The last note of the key's use is old.
+    is_use_worth_noting: bool = False
     # The vector stores that exist for it; None: all of the project.
     store_ids: frozenset[str] | None = None
     # The documents that exist for it, by their attributes; None: all.
@@ -78,6 +80,16 @@ def seen_files(caller: Caller) -> ColumnElement[bool] | None:
         return None
     of_stores = select(VectorStoreFile.file_id).where(VectorStoreFile.vector_store_id.in_(caller.store_ids))
     return or_(File.uploaded_by == caller.key_id, File.id.in_(of_stores))
+
+
+def seen_members(session: Session, caller: Caller, file_ids: Iterable[str]) -> dict[str, ArchiveMember]:
+    """Return where those of the files were unpacked that come from archives which exist for the caller."""
+    members = archives.members_of(session, file_ids)
+    if (seen := seen_files(caller)) is None:
+        return members
+    wanted = {member.archive_id for member in members.values()}
+    known = set(session.scalars(select(File.id).where(File.id.in_(wanted), seen)))
+    return {file_id: member for file_id, member in members.items() if member.archive_id in known}
 
 
 def check_files(session: Session, caller: Caller, file_ids: Iterable[str]) -> None:

@@ -24,6 +24,8 @@ MAX_TOKEN_CHARS: Final = 7_000
 class Grant:
     """What a token allows. All of it stands in the token: nothing of it is stored."""
 
+    # Of the key that mints it.
+    key_id: str
     token_id: str
     created_at: int
     expires_at: int
@@ -41,7 +43,7 @@ class Grant:
     @property
     def owner_suffix(self) -> str:
         """Names what it may see and for whom: answers that were given under other limits belong to somebody else."""
-        seen = json.dumps([self.subject or self.token_id, self.store_ids, self.filters], sort_keys=True)
+        seen = json.dumps([self.key_id, self.subject or self.token_id, self.store_ids, self.filters], sort_keys=True)
         return "visitor-" + hashlib.sha256(seen.encode()).hexdigest()[:32]
 
 
@@ -51,7 +53,7 @@ def new_grant(*, lifetime_s: int, **fields: Any) -> Grant:
     return Grant(token_id=f"token_{secrets.token_hex(12)}", created_at=now, expires_at=now + lifetime_s, **fields)
 
 
-def mint(session: Session, key_id: str, grant: Grant) -> str:
+def mint(session: Session, grant: Grant) -> str:
     """Return the token of a grant. Raises InvalidRequest when it would be too long for a header."""
     claims = {
         "jti": grant.token_id,
@@ -64,7 +66,9 @@ def mint(session: Session, key_id: str, grant: Grant) -> str:
         "rpm": grant.requests_per_minute,
     }
     claims = {name: value for name, value in claims.items() if value is not None}
-    token = jwt.encode(claims, keys.token_secret(session, key_id), algorithm=_ALGORITHM, headers={"kid": key_id})
+    token = jwt.encode(
+        claims, keys.token_secret(session, grant.key_id), algorithm=_ALGORITHM, headers={"kid": grant.key_id}
+    )
     if len(token) > MAX_TOKEN_CHARS:
         raise InvalidRequest(
             f"The token would have {len(token):,} characters; at most {MAX_TOKEN_CHARS:,} fit into a header. Name "
@@ -82,7 +86,8 @@ def read(session: Session, token: str) -> tuple[ApiKey, Grant]:
     """Return a token's key and what it allows. Raises Unauthorized unless both are valid now."""
     try:
         key_id = str(jwt.get_unverified_header(token).get("kid"))
-        key = keys.get_active(session, key_id)
+        # What is no ASCII may be half of a character, which no database takes.
+        key = keys.get_active(session, key_id) if key_id.isascii() else None
         if key is None or key.token_secret is None:
             raise jwt.InvalidTokenError
         # The minute at which another machine made it is no reason to refuse it; when it ends is.
@@ -98,6 +103,7 @@ def read(session: Session, token: str) -> tuple[ApiKey, Grant]:
         raise Unauthorized(f"The visitor token is not valid{shown(token)}. Mint one with POST /v1/tokens.") from error
     stores = claims.get("stores")
     return key, Grant(
+        key_id=key.id,
         token_id=claims["jti"],
         created_at=claims["iat"],
         expires_at=claims["exp"],

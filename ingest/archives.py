@@ -100,6 +100,7 @@ def _insert(
                 filename=path.rpartition("/")[2],
                 purpose=archive.purpose,
                 expires_at=archive.expires_at,
+                uploaded_by=archive.uploaded_by,
             )
             file_id = files.insert(database, session, blobs, blob, new).id
             session.add(ArchiveMember(file_id=file_id, archive_id=archive.id, path=path))

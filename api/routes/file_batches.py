@@ -74,7 +74,9 @@ def list_file_batch(
     with services.catalog.database.read() as session:
         store = stores.get(session, caller.project_id, vector_store_id)
         batch = batches.get(session, store, batch_id)
-        return list_entries(session, stores.list_files(session, store, request, status=status, batch_id=batch.id))
+        return list_entries(
+            session, caller, stores.list_files(session, store, request, status=status, batch_id=batch.id)
+        )
 
 
 def _render(session: Session, batch: FileBatch) -> dict[str, Any]:

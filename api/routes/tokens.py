@@ -27,6 +27,7 @@ def mint_token(services: ServicesOf, caller: CallerOf, body: MintToken) -> dict[
     if store_ids is None and caller.store_ids is not None:
         store_ids = sorted(caller.store_ids)
     grant = visitors.new_grant(
+        key_id=caller.key_id,
         lifetime_s=body.expires_in,
         subject=body.subject,
         store_ids=None if store_ids is None else tuple(sorted(set(store_ids))),
@@ -38,6 +39,6 @@ def mint_token(services: ServicesOf, caller: CallerOf, body: MintToken) -> dict[
         visibility.check_stores(caller, body.vector_store_ids or ())
         for store_id in body.vector_store_ids or ():
             stores.get(session, caller.project_id, store_id)
-        token = visitors.mint(session, caller.key_id, grant)
+        token = visitors.mint(session, grant)
         origins.register(session, caller.key_id, grant.origins, expires_at=grant.expires_at)
     return token_object(grant, token)

@@ -5,12 +5,12 @@ from typing import Any
 from fastapi import APIRouter, Query, Response
 from sqlalchemy.orm import Session
 
-from api.auth import CallerOf, ServicesOf
-from api.visibility import check_files
+from api.auth import Caller, CallerOf, ServicesOf
+from api.visibility import check_files, seen_members
 from api.wire.common import PageOf, list_object, plain_page
 from api.wire.objects import vector_store_file_object
 from api.wire.stores import AttachFile, UpdateAttachedFile
-from catalog import archives, documents, estimates, files, jobs, stores
+from catalog import documents, estimates, files, jobs, stores
 from catalog.errors import NotFound
 from catalog.ids import chunk_id
 from catalog.models import Document, JobStatus, VectorStoreFile
@@ -34,7 +34,7 @@ def attach_file(services: ServicesOf, caller: CallerOf, vector_store_id: str, bo
         store = stores.get(session, caller.project_id, vector_store_id)
         check_files(session, caller, [body.file_id])
         jobs.check_room(session, services.settings.max_queued_files)
-        return _render(session, stores.attach(session, store, new))
+        return _render(session, caller, stores.attach(session, store, new))
 
 
 @router.get("")
@@ -48,14 +48,14 @@ def list_attached_files(
     """List the files of a store, newest first."""
     with services.catalog.database.read() as session:
         store = stores.get(session, caller.project_id, vector_store_id)
-        return list_entries(session, stores.list_files(session, store, request, status=status))
+        return list_entries(session, caller, stores.list_files(session, store, request, status=status))
 
 
-def list_entries(session: Session, page: Page[VectorStoreFile]) -> dict[str, Any]:
+def list_entries(session: Session, caller: Caller, page: Page[VectorStoreFile]) -> dict[str, Any]:
     """Return OpenAI's list of vector-store files."""
     found = documents.of_entries(session, [entry.id for entry in page.items])
     file_ids = [entry.file_id for entry in page.items]
-    names, members = files.names(session, file_ids), archives.members_of(session, file_ids)
+    names, members = files.names(session, file_ids), seen_members(session, caller, file_ids)
     return list_object(
         page,
         lambda entry: vector_store_file_object(
@@ -75,7 +75,7 @@ def retrieve_attached_file(
     with services.catalog.database.read() as session:
         entry = _entry(session, caller.project_id, vector_store_id, file_id)
         response.headers["openai-poll-after-ms"] = POLL_AFTER_MS
-        return _render(session, entry)
+        return _render(session, caller, entry)
 
 
 @router.post("/{file_id}")
@@ -87,7 +87,7 @@ def update_attached_file(
     with database.write() as session:
         entry = _entry(session, caller.project_id, vector_store_id, file_id)
         stores.set_attributes(database, session, entry, body.attributes or {})
-        return _render(session, entry)
+        return _render(session, caller, entry)
 
 
 @router.delete("/{file_id}")
@@ -149,8 +149,8 @@ def _document(session: Session, entry: VectorStoreFile) -> Document:
     return document
 
 
-def _render(session: Session, entry: VectorStoreFile) -> dict[str, Any]:
+def _render(session: Session, caller: Caller, entry: VectorStoreFile) -> dict[str, Any]:
     document = documents.of_entries(session, [entry.id]).get(entry.id)
     name = files.names(session, [entry.file_id])[entry.file_id]
-    member = archives.members_of(session, [entry.file_id]).get(entry.file_id)
+    member = seen_members(session, caller, [entry.file_id]).get(entry.file_id)
     return vector_store_file_object(entry, name, document, estimates.wait_for(session, entry), member)

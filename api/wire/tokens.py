@@ -30,7 +30,7 @@ class MintToken(WireModel):
     filters: dict[str, Any] | None = None
     origins: Annotated[list[Origin], Field(max_length=20)] = Field(default_factory=list)
     expires_in: Annotated[int, Field(ge=1, le=_DAY_S)] = DEFAULT_LIFETIME_S
-    requests_per_minute: Annotated[int, Field(ge=1)] | None = None
+    requests_per_minute: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
 
 
 def token_object(grant: Grant, token: str) -> dict[str, Any]:

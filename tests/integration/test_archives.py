@@ -11,6 +11,7 @@ from sqlalchemy import func, select, update
 from catalog import files, fsck
 from catalog.blobs import BlobStore, StagedBlob
 from catalog.models import DEFAULT_PROJECT, ArchiveMember, Chunk, Document, File, VectorStoreFile
+from tests.integration.callers import make_key
 from tests.integration.conftest import Footnote, StartFootnote
 from tests.zips import ENCRYPTED, MIB, honest, nested, overlapping, plain_zip, zeros, zip_of
 
@@ -68,6 +69,24 @@ def test_the_list_of_a_store_shows_the_files_of_an_archive_in_the_order_of_their
     paths = ["b.txt", "a/z.txt", "c.txt", "a/y.txt"]
     fresh.add(store, plain_zip({path: ROOF + path.encode() for path in paths}), "house.zip")
     assert list(listed(fresh, store)) == [*sorted(paths), "house.zip"]
+
+
+def test_a_key_for_some_stores_owns_what_it_packed_and_hears_of_no_other_archive(fresh: Footnote) -> None:
+    """It may delete a file of its own archive; of a foreign file it is not told where that was unpacked from."""
+    ours, theirs = fresh.store(), fresh.store()
+    _, owner = make_key(fresh)
+    _, limited = make_key(fresh, DEFAULT_PROJECT, "write", store_ids=[ours])
+    fresh.client.headers.update(limited)
+    fresh.add(ours, plain_zip(HOUSE), "house.zip")
+    member = listed(fresh, ours)["garden.txt"]
+    assert fresh.client.delete(f"/v1/files/{member['id']}").status_code == 200
+    fresh.client.headers.update(owner)
+    fresh.add(theirs, plain_zip({"secret/roof.txt": ROOF}), "other.zip")
+    foreign = listed(fresh, theirs)["secret/roof.txt"]["id"]
+    fresh.attach(ours, foreign)
+    fresh.client.headers.update(limited)
+    assert fresh.get(f"/v1/vector_stores/{ours}/files/{foreign}")["archive"] is None
+    assert [one for one in listed(fresh, ours) if "secret" in one] == []
 
 
 def test_the_archive_itself_is_a_document(fresh: Footnote) -> None:

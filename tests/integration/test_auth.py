@@ -6,7 +6,10 @@ import pytest
 
 from api.app import create_app
 from api.scopes import needed
+from catalog import keys
+from catalog.errors import ServiceUnavailable
 from catalog.keys import KeyScope, includes
+from catalog.models import ApiKey
 from tests.integration.callers import Header, make_key, mint, revoke
 from tests.integration.conftest import Footnote
 
@@ -64,6 +67,26 @@ def test_an_expired_key_is_refused_and_opens_nothing(fresh: Footnote) -> None:
     reply = fresh.client.get("/v1/files", headers=header)
     assert (reply.status_code, "has expired" in reply.json()["error"]["message"]) == (401, True)
     assert fresh.client.get("/v1/files").status_code == 401
+
+
+def test_a_busy_database_refuses_nobody_for_the_note_of_use(fresh: Footnote, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The answer has been sent before it; the note comes with a later request."""
+
+    def busy(_session: object, _key_id: str) -> None:
+        raise ServiceUnavailable("The catalog database does not answer: database is locked")
+
+    key_id, header = make_key(fresh)
+    with monkeypatch.context() as patch:
+        patch.setattr(keys, "note_use", busy)
+        assert fresh.client.get("/v1/models", headers=header).status_code == 200
+    assert last_use(fresh, key_id) is None
+    assert fresh.client.get("/v1/models", headers=header).status_code == 200
+    assert last_use(fresh, key_id) is not None
+
+
+def last_use(footnote: Footnote, key_id: str) -> float | None:
+    with footnote.services.catalog.database.read() as session:
+        return session.get_one(ApiKey, key_id).last_used_at
 
 
 def test_health_is_open_and_answers_nothing_about_documents(fresh: Footnote) -> None:

@@ -165,6 +165,14 @@ def test_responses_belong_to_the_subject_under_the_same_limits(
     assert call(footnote, eva, "DELETE", path).status_code == 200
 
 
+def test_subjects_of_two_portals_are_two_visitors(fresh: Footnote) -> None:
+    """Each key has its own visitor 1."""
+    first, second = (mint(fresh, make_key(fresh)[1], subject="1") for _ in range(2))
+    made = call(fresh, first, "POST", "/v1/responses", {"input": QUESTION}).json()["id"]
+    assert call(fresh, first, "GET", f"/v1/responses/{made}").status_code == 200
+    assert call(fresh, second, "GET", f"/v1/responses/{made}").status_code == 404
+
+
 def test_revoking_a_key_ends_its_tokens_at_once(fresh: Footnote) -> None:
     """And those of other keys go on."""
     first, header = make_key(fresh)
@@ -203,9 +211,12 @@ def signed_with(secret: str, **changes: Any) -> Callable[[str], str]:
     return sign
 
 
-def of_unknown_key(token: str) -> str:
-    _, claims = parts_of(token)
-    return jwt.encode(claims, "0" * 64, algorithm="HS256", headers={"kid": "key_none"})
+def of_key(key_id: str) -> Callable[[str], str]:
+    def forge(token: str) -> str:
+        _, claims = parts_of(token)
+        return jwt.encode(claims, "0" * 64, algorithm="HS256", headers={"kid": key_id})
+
+    return forge
 
 
 @pytest.mark.parametrize(
@@ -214,12 +225,22 @@ def of_unknown_key(token: str) -> str:
         unsigned,
         widened,
         signed_with("0" * 64),
-        of_unknown_key,
+        of_key("key_none"),
+        of_key("\ud800"),
         lambda token: token[:-4] + ("AAAA" if token[-4:] != "AAAA" else "BBBB"),
         lambda token: token.rsplit(".", 1)[0] + ".",
         lambda token: "." + token.split(".", 1)[1],
     ],
-    ids=["alg none", "other claims", "other secret", "unknown key", "other signature", "no signature", "no header"],
+    ids=[
+        "alg none",
+        "other claims",
+        "other secret",
+        "unknown key",
+        "no key",
+        "other signature",
+        "no signature",
+        "no header",
+    ],
 )
 def test_a_forged_token_is_refused(fresh: Footnote, forge: Callable[[str], str]) -> None:
     """With status 401, and without being repeated in the message."""
@@ -261,6 +282,7 @@ def test_a_token_that_no_header_holds_is_refused_when_it_is_minted(fresh: Footno
         {"filters": {"type": "like", "key": "a", "value": "b"}},
         {"vector_store_ids": []},
         {"requests_per_minute": 0},
+        {"requests_per_minute": 10**30},
         {"scopes": ["write"]},
     ],
 )
