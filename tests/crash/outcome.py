@@ -83,8 +83,11 @@ def problems(cluster: Cluster) -> list[str]:
     """Return what is wrong with a catalog at rest, whose searches have caught up, once it was swept."""
     files.sweep(cluster.database, cluster.blobs, min_age_s=0.0)
     path = lexical_path(cluster.settings)
+    with cluster.database.read() as session:
+        # All stores of a cluster have one.
+        identity = session.scalar(select(VectorStore.embedding_identity).limit(1)) or IDENTITY
     found = fsck.check(cluster.database, cluster.blobs, orphan_age_s=0.0) + check_lexical(
-        cluster.database, path, identity=IDENTITY
+        cluster.database, path, identity=identity
     )
     index = LexicalIndex(path)
     with cluster.database.read() as session:
