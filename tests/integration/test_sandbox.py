@@ -377,8 +377,9 @@ def test_a_child_that_is_killed_while_it_waits_costs_one_retry(tmp_path: Path) -
 
 
 def parsers() -> list[int]:
-    """Return the children of the fork server, which is a child of this process."""
-    found = [child for child in psutil.Process().children(recursive=True) if child.parent() != psutil.Process()]
+    """Return the children of this process's fork server. Services of other tests may run beside it."""
+    servers = [child for child in psutil.Process().children() if "multiprocessing.forkserver" in str(child.cmdline())]
+    found = [child for server in servers for child in server.children()]
     return sorted(child.pid for child in found if child.status() != psutil.STATUS_ZOMBIE)
 
 
