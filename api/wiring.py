@@ -128,6 +128,11 @@ def lexical_path(settings: Settings) -> Path:
     return settings.home / "lexical.sqlite"
 
 
+def vectors_folder(settings: Settings) -> Path:
+    """Where the snapshot of the vectors is kept."""
+    return settings.home / "vectors"
+
+
 def workers_folder(settings: Settings) -> Path:
     """Where the workers of this machine show that they are alive."""
     return settings.home / "workers"
@@ -136,11 +141,18 @@ def workers_folder(settings: Settings) -> Path:
 def _make_index(settings: Settings, database: Database, identity: EmbeddingIdentity) -> PassageIndex:
     match settings.index:
         case "faiss":
-            from retrieval.consistency import rebuild_if_foreign
+            from retrieval.consistency import load_vectors, rebuild_if_foreign
             from retrieval.indexes.faiss import FaissIndex
+            from retrieval.indexes.snapshots import Snapshots
 
             rebuild_if_foreign(database, lexical_path(settings), identity=identity.key)
-            return FaissIndex(dimension=identity.dimension, lexical=lexical_path(settings))
+            snapshots = Snapshots(vectors_folder(settings), identity=identity.key, dimension=identity.dimension)
+            return FaissIndex(
+                dimension=identity.dimension,
+                lexical=lexical_path(settings),
+                vectors=load_vectors(database, snapshots, identity=identity.key),
+                snapshots=snapshots,
+            )
         case "memory":
             from retrieval.indexes.memory import MemoryIndex
 
