@@ -20,6 +20,8 @@ from retrieval.embedders.base import Embedder, EmbeddingIdentity
 from retrieval.embedders.opener import open_embedder
 from retrieval.indexes.base import PassageIndex
 from retrieval.replica import Replica
+from retrieval.rerankers.base import Reranker
+from retrieval.rerankers.opener import open_reranker
 from retrieval.searcher import Ranking, Searcher
 
 # The model that answers; the name that clients send in `model`.
@@ -72,7 +74,8 @@ def open_services(settings: Settings) -> Iterator[Services]:
         index = _make_index(settings, catalog.database, embedder.identity)
         replica = Replica(catalog.database, index, identity=embedder.identity.key)
         replica.catch_up()
-        searcher = Searcher(catalog.database, replica, embedder)
+        reranker = _make_reranker(settings)
+        searcher = Searcher(catalog.database, replica, embedder, reranker)
         generator = open_generator(settings.generator, embedder=embedder, min_evidence=settings.min_evidence)
         answerer = Answerer(catalog.database, searcher, generator, load_template("answer"))
         try:
@@ -87,6 +90,8 @@ def open_services(settings: Settings) -> Iterator[Services]:
             )
         finally:
             generator.close()
+            if reranker:
+                reranker.close()
             index.close()
             embedder.close()
 
@@ -98,6 +103,17 @@ def make_embedder(settings: Settings) -> Embedder:
         cache=models_folder(settings),
         precision=settings.embedding_precision,
         threads=settings.embedding_threads,
+        device=settings.embedding_device,
+    )
+
+
+def _make_reranker(settings: Settings) -> Reranker | None:
+    key = settings.reranker_key
+    return open_reranker(
+        settings.reranker,
+        model=settings.reranker_model,
+        url=settings.reranker_url,
+        key=key.get_secret_value() if key else None,
         device=settings.embedding_device,
     )
 

@@ -28,7 +28,8 @@ from generation.backends.extractive import ExtractiveGenerator
 from retrieval.embedders.base import Embedder
 from retrieval.fusion import fuse_normalized
 from retrieval.indexes.faiss import FaissIndex
-from retrieval.searcher import CANDIDATES, DENSE_WEIGHT, Passage
+from retrieval.passages import Passage
+from retrieval.searcher import CANDIDATES, DENSE_WEIGHT
 
 _THRESHOLDS = [t / 100 for t in range(34, 72, 3)]
 _SOURCES = 6

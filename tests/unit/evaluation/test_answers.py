@@ -11,7 +11,7 @@ from evaluation.report import by_kind
 from generation.answerer import Answer, Outcome
 from generation.backends.base import FinishReason, Usage
 from generation.citations import Citation
-from retrieval.searcher import Passage
+from retrieval.passages import Passage
 from tests.builders import a_passage, sources_of
 
 
