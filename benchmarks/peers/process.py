@@ -19,6 +19,8 @@ from benchmarks.peers.systems import ROOT
 _SAMPLE_INTERVAL_S: Final = 0.2
 # The longest that one order may take: bounds the run when a system hangs.
 _TIMEOUT_S: Final = 900.0
+# Where every interpreter finds the adapters.
+PYTHONPATH: Final = str(ROOT)
 
 
 class SystemFailed(Exception):
@@ -39,7 +41,8 @@ class SystemProcess:
 
     def __init__(self, process: "subprocess.Popen[str]", *, timeout_s: float) -> None:
         self._process = process
-        self._timeout_s = timeout_s
+        # For the next reply, in seconds.
+        self.timeout_s = timeout_s
         self._replies: queue.SimpleQueue[str] = queue.SimpleQueue()
         self._tree = psutil.Process(process.pid)
         self._done = threading.Event()
@@ -72,9 +75,9 @@ class SystemProcess:
 
     def _receive(self) -> dict[str, Any]:
         try:
-            line = self._replies.get(timeout=self._timeout_s)
+            line = self._replies.get(timeout=self.timeout_s)
         except queue.Empty:
-            raise SystemFailed(f"no answer within {self._timeout_s:g} s") from None
+            raise SystemFailed(f"no answer within {self.timeout_s:g} s") from None
         if not line:
             raise SystemFailed(f"ended with exit status {self._process.wait()}")
         reply: dict[str, Any] = json.loads(line)
@@ -100,7 +103,7 @@ def started(
 ) -> Iterator[SystemProcess]:
     """Yield an adapter that is ready. Raises SystemFailed; what it prints is in `log`."""
     # The model is a folder: nothing may be looked up elsewhere.
-    environment = os.environ | {"HF_HUB_OFFLINE": "1", "HAYSTACK_TELEMETRY_ENABLED": "False", "PYTHONPATH": str(ROOT)}
+    environment = os.environ | {"HF_HUB_OFFLINE": "1", "HAYSTACK_TELEMETRY_ENABLED": "False", "PYTHONPATH": PYTHONPATH}
     with log.open("a") as errors:
         process = subprocess.Popen(
             [str(python), "-m", adapter, str(model), str(state)],

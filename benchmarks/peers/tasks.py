@@ -24,7 +24,7 @@ _POOL: Final = "pool_wikipedia"
 # Queries of a collection at most; more add minutes and no certainty.
 _MAX_QUERIES: Final = 500
 _SEED: Final = 5
-_NOT_IN_A_NAME: Final = re.compile(r"[^\w .,()&+-]+")
+_NOT_IN_A_NAME: Final = re.compile(r"[^\w.,()&+-]+")
 _MAX_NAME_CHARS: Final = 80
 
 
