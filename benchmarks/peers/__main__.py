@@ -14,7 +14,7 @@ import platform
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -30,10 +30,11 @@ from benchmarks.peers.plot import Panel, svg
 from benchmarks.peers.process import SystemFailed
 from benchmarks.peers.report import MEASURES, Outcome, markdown, write_docs
 from benchmarks.peers.systems import FOOTNOTE, PEERS, ROOT, EnvironmentUnavailable, System, interpreter
-from benchmarks.peers.tasks import COLLECTIONS, Task, collection_task, sample_task
+from benchmarks.peers.tasks import COLLECTIONS, SAMPLE, Task, collection_task, sample_task
 from catalog.errors import InvalidRequest
 
 _REPORTS: Final = ROOT / "reports" / "peers"
+_SETS: Final = (*COLLECTIONS, SAMPLE)
 # The measures that the picture shows.
 _PLOTTED: Final = (0, 2, 6, 7)
 
@@ -44,27 +45,35 @@ def main() -> None:
     parser.add_argument("--ranked", type=int, default=1000, help="documents of each other collection, at most")
     parser.add_argument("--collections", type=Path, default=ROOT.parent / "shared" / "eval", help="judged collections")
     parser.add_argument("--only", nargs="+", metavar="SYSTEM", help="compare with these alone")
+    parser.add_argument("--sets", nargs="+", default=_SETS, metavar="SET", help="the first is the one that is timed")
     parser.add_argument("--docs", action="store_true", help="renew docs/benchmarks.md and docs/peers.svg")
     given = parser.parse_args()
     _REPORTS.mkdir(parents=True, exist_ok=True)
     peers = [peer for peer in PEERS if not given.only or peer.name in given.only]
     with tempfile.TemporaryDirectory(prefix="footnote-bench-") as folder:
-        tasks, skipped = _tasks(given.collections, Path(folder), timed=given.passages, ranked=given.ranked)
+        tasks, skipped = _tasks(
+            given.sets, given.collections, Path(folder) / "documents", timed=given.passages, ranked=given.ranked
+        )
         outcome = _compare([FOOTNOTE, *peers], tasks, skipped, Path(folder))
     _report(outcome, is_for_docs=given.docs)
 
 
-def _tasks(collections: Path, folder: Path, *, timed: int, ranked: int) -> tuple[list[Task], dict[str, str]]:
+def _tasks(
+    names: Sequence[str], collections: Path, folder: Path, *, timed: int, ranked: int
+) -> tuple[list[Task], dict[str, str]]:
     """Return the tasks, the one whose speed is measured first, and why others are left out."""
     tasks: list[Task] = []
     skipped: dict[str, str] = {}
-    for position, name in enumerate(COLLECTIONS):
-        target = folder / "documents" / name
+    for name in names:
+        passages = ranked if tasks else timed
         try:
-            tasks.append(collection_task(collections / name, target, passages=ranked if position else timed))
+            if name == SAMPLE:
+                tasks.append(sample_task())
+            else:
+                tasks.append(collection_task(collections / name, folder / name, passages=passages))
         except InvalidRequest as error:
             skipped[name] = f"left out: {error.message.rstrip('.')}"
-    return [*tasks, sample_task()], skipped
+    return tasks or [sample_task()], skipped
 
 
 def _compare(systems: list[System], tasks: list[Task], skipped: dict[str, str], folder: Path) -> Outcome:
@@ -150,7 +159,7 @@ def _panels(outcome: Outcome) -> list[Panel]:
     return [
         Panel(
             title=MEASURES[number].name,
-            values={name: MEASURES[number].value(speed, outcome.documents) for name, speed in speeds.items()},
+            values={name: MEASURES[number].value(speed) for name, speed in speeds.items()},
             digits=MEASURES[number].digits,
         )
         for number in _PLOTTED

@@ -1,5 +1,6 @@
 """The outcome of a run as Markdown tables: figures, ratios, ranking, versions."""
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,36 +42,22 @@ class Measure:
     """A figure of which the larger, or else the smaller, is better."""
 
     name: str
-    value: Callable[[Speed, int], float]
+    value: Callable[[Speed], float]
     is_rate: bool = False
-    # Whether systems without a model take part in the comparison.
-    with_words_alone: bool = True
     digits: int = 1
 
 
 MEASURES: Final = (
-    Measure(
-        name="Ingestion, passages/s",
-        value=lambda speed, documents: documents / speed.ingest_s,
-        is_rate=True,
-        with_words_alone=False,
-        digits=0,
-    ),
-    Measure(
-        name="Ingestion, CPU s per 1,000 passages",
-        value=lambda speed, documents: 1000 * speed.ingest_cpu_s / documents,
-        with_words_alone=False,
-    ),
-    Measure(name="Search p50, ms", value=lambda speed, _: 1000 * speed.search.p50_s),
-    Measure(name="Search p95, ms", value=lambda speed, _: 1000 * speed.search.p95_s),
-    Measure(name="Search p99, ms", value=lambda speed, _: 1000 * speed.search.p99_s),
-    Measure(name="Queries/s, 1 client", value=lambda speed, _: speed.search.single_rate, is_rate=True, digits=0),
-    Measure(
-        name=f"Queries/s, {CLIENTS} clients", value=lambda speed, _: speed.search.many_rate, is_rate=True, digits=0
-    ),
-    Measure(name="Peak memory, MiB", value=lambda speed, _: speed.peak_bytes / _MIB, digits=0),
-    Measure(name="On disk, MiB", value=lambda speed, _: speed.disk_bytes / _MIB),
-    Measure(name="First answer of a new process, s", value=lambda speed, _: speed.first_answer_s),
+    Measure(name="Ingestion, chunks/s", value=lambda speed: speed.chunks / speed.ingest_s, is_rate=True, digits=0),
+    Measure(name="Ingestion, CPU s per 1,000 chunks", value=lambda speed: 1000 * speed.ingest_cpu_s / speed.chunks),
+    Measure(name="Search p50, ms", value=lambda speed: 1000 * speed.search.p50_s),
+    Measure(name="Search p95, ms", value=lambda speed: 1000 * speed.search.p95_s),
+    Measure(name="Search p99, ms", value=lambda speed: 1000 * speed.search.p99_s),
+    Measure(name="Queries/s, 1 client", value=lambda speed: speed.search.single_rate, is_rate=True, digits=0),
+    Measure(name=f"Queries/s, {CLIENTS} clients", value=lambda speed: speed.search.many_rate, is_rate=True, digits=0),
+    Measure(name="Peak memory, MiB", value=lambda speed: speed.peak_bytes / _MIB, digits=0),
+    Measure(name="On disk, MiB", value=lambda speed: speed.disk_bytes / _MIB),
+    Measure(name="First answer of a new process, s", value=lambda speed: speed.first_answer_s),
 )
 
 
@@ -78,26 +65,26 @@ MEASURES: Final = (
 class Ratio:
     """How many times better Footnote is than the best of the others."""
 
-    ours: float
     best: float
     best_name: str
     times: float
 
 
-def ratio(measure: Measure, speeds: Mapping[str, Speed], documents: int) -> Ratio | None:
-    """Compare Footnote with the best other system; None when either has no figure."""
-    values = {name: measure.value(speed, documents) for name, speed in speeds.items()}
-    rivals = {
-        peer.name: values[peer.name]
-        for peer in PEERS
-        if peer.name in values and (peer.embeds or measure.with_words_alone)
-    }
+def ratio(measure: Measure, speeds: Mapping[str, Speed], *, with_model: bool) -> Ratio | None:
+    """Compare Footnote with the best of the others that use the model, or of those that do not.
+
+    None when Footnote or all of these have no figure.
+    """
+    values = {name: measure.value(speed) for name, speed in speeds.items()}
+    rivals = {peer.name: values[peer.name] for peer in PEERS if peer.name in values and peer.embeds == with_model}
     if FOOTNOTE.name not in values or not rivals:
         return None
     ours = values[FOOTNOTE.name]
     best_name = (max if measure.is_rate else min)(rivals, key=lambda name: rivals[name])
     best = rivals[best_name]
-    return Ratio(ours=ours, best=best, best_name=best_name, times=ours / best if measure.is_rate else best / ours)
+    # Something very short may measure as 0.
+    smaller, larger = (best, ours) if measure.is_rate else (ours, best)
+    return Ratio(best=best, best_name=best_name, times=larger / smaller if smaller else math.inf)
 
 
 def markdown(outcome: Outcome) -> str:
@@ -139,7 +126,7 @@ def _speed_table(outcome: Outcome) -> list[str]:
     rows = [
         [
             measure.name,
-            *(f"{measure.value(speeds[system.name], outcome.documents):,.{measure.digits}f}" for system in shown),
+            *(f"{measure.value(speeds[system.name]):,.{measure.digits}f}" for system in shown),
         ]
         for measure in MEASURES
     ]
@@ -163,18 +150,13 @@ def _speed_table(outcome: Outcome) -> list[str]:
 
 def _ratio_table(outcome: Outcome) -> list[str]:
     speeds = outcome.speeds()
-    found = [(measure, ratio(measure, speeds, outcome.documents)) for measure in MEASURES]
-    rows = [
-        [
-            measure.name,
-            f"{one.ours:,.{measure.digits}f}",
-            f"{one.best:,.{measure.digits}f} ({one.best_name})",
-            f"{one.times:.2f}",
-        ]
-        for measure, one in found
-        if one is not None
-    ]
-    return _table(["Measured", "Footnote", "Best of the others", "Footnote is better by"], rows)
+
+    def cells(measure: Measure, with_model: bool) -> list[str]:
+        one = ratio(measure, speeds, with_model=with_model)
+        return [f"{one.best:,.{measure.digits}f} ({one.best_name})", f"{one.times:.2f}"] if one else ["–", "–"]
+
+    head = ["Footnote is better by", "Best of those with the model", "Times", "Best without a model", "Times"]
+    return _table(head, [[measure.name, *cells(measure, True), *cells(measure, False)] for measure in MEASURES])
 
 
 def _ranking_table(outcome: Outcome) -> list[str]:

@@ -19,6 +19,8 @@ from evaluation.questions import load_questions
 
 # Development sets of the ranking comparison, as folders of the evaluation data.
 COLLECTIONS: Final = ("nq_open", "scifact", "codebase_rag", "financebench", "covidqa")
+# The project's own documents and questions.
+SAMPLE: Final = "data/sample"
 # Paragraphs without questions, which make a collection as large as the measurement of speed wants it.
 _POOL: Final = "pool_wikipedia"
 # Queries of a collection at most; more add minutes and no certainty.
@@ -52,7 +54,7 @@ def sample_task() -> Task:
         question for question in load_questions(ROOT / "data" / "gold" / "questions.jsonl") if question.is_answerable
     ]
     return Task(
-        name="data/sample",
+        name=SAMPLE,
         documents=ROOT / "data" / "sample",
         queries={question.id: question.text for question in questions},
         qrels={question.id: {str(question.document): 1} for question in questions},

@@ -52,23 +52,25 @@ def test_a_ratio_is_taken_against_the_best_of_the_others() -> None:
         "LangChain": a_speed(ingest_s=8.0, ingest_cpu_s=16.0),
         "txtai": a_speed(ingest_s=20.0, ingest_cpu_s=12.0),
     }
-    rate, cpu = report.ratio(_INGESTION, speeds, 1000), report.ratio(_CPU, speeds, 1000)
-    assert (rate.best_name, rate.ours, rate.best, rate.times) == ("LangChain", 500.0, 125.0, 4.0)
-    assert (cpu.best_name, cpu.ours, cpu.best, cpu.times) == ("txtai", 4.0, 12.0, 3.0)
+    rate, cpu = (report.ratio(measure, speeds, with_model=True) for measure in (_INGESTION, _CPU))
+    assert (rate.best_name, rate.best, rate.times) == ("LangChain", 150.0, 4.0)
+    assert (cpu.best_name, cpu.best, cpu.times) == ("txtai", 10.0, 3.0)
 
 
-def test_a_system_without_a_model_is_no_rival_in_ingestion() -> None:
-    """It has nothing to embed; in search it is one."""
+def test_a_system_without_a_model_is_compared_apart() -> None:
+    """It has nothing to embed, neither texts nor queries."""
     quick = a_speed(ingest_s=0.1, search=replace(a_speed().search, p50_s=0.001))
     speeds = {"Footnote": a_speed(), "Haystack": a_speed(), "Haystack BM25": quick}
-    assert report.ratio(_INGESTION, speeds, 1000).best_name == "Haystack"
-    assert report.ratio(_P50, speeds, 1000).best_name == "Haystack BM25"
+    assert report.ratio(_INGESTION, speeds, with_model=True).best_name == "Haystack"
+    assert report.ratio(_P50, speeds, with_model=False) == report.Ratio(
+        best=1.0, best_name="Haystack BM25", times=pytest.approx(0.1)
+    )
 
 
 def test_nothing_is_compared_with_nobody() -> None:
     """Where no other system was measured there is no ratio."""
-    assert report.ratio(_INGESTION, {"Footnote": a_speed()}, 1000) is None
-    assert report.ratio(_INGESTION, {"txtai": a_speed()}, 1000) is None
+    assert report.ratio(_INGESTION, {"Footnote": a_speed()}, with_model=True) is None
+    assert report.ratio(_INGESTION, {"txtai": a_speed()}, with_model=True) is None
 
 
 def test_the_page_names_figures_versions_and_what_is_missing() -> None:
@@ -79,8 +81,8 @@ def test_the_page_names_figures_versions_and_what_is_missing() -> None:
     text = report.markdown(outcome)
     for expected in (
         "2026-11-21, a machine. 1,000 documents of facts, 1,200 chunks.",
-        "| Ingestion, passages/s | 100 | 20 |",
-        "| Ingestion, passages/s | 100 | 20 (LangChain) | 5.00 |",
+        "| Ingestion, chunks/s | 120 | 24 |",
+        "| Ingestion, chunks/s | 24 (LangChain) | 5.00 | – | – |",
         "| facts | **0.750** | 0.500 | – | – | – | – |",
         "txtai: not installed: why.",
         "papers: left out: no folder.",
