@@ -25,8 +25,6 @@ from catalog.models import Chunk, Document, VectorStoreFile
 
 # Queries before those that count.
 _WARM_UP: Final = 5
-_SINGLE: Final = 300
-_MANY: Final = 400
 CLIENTS: Final = 8
 LIMIT: Final = 10
 # Chunks asked for where several may be of one document, so that ten documents are among them.
@@ -160,10 +158,9 @@ def _asker(ask: Callable[..., Any]) -> Searches:
 
 
 def search_speed(queries: Sequence[str], searches: Searches) -> SearchSpeed:
-    """Search with one client, then with several, never twice for the same query: no cache helps."""
+    """Search for half of the queries with one client, for the others with several: none comes twice, no cache helps."""
     warm_up, timed = queries[:_WARM_UP], queries[_WARM_UP:]
-    single = timed[: min(_SINGLE, len(timed) // 2)]
-    many = timed[len(single) :][:_MANY]
+    single, many = timed[: len(timed) // 2], timed[len(timed) // 2 :]
     searches(warm_up, 1)
     seconds, single_wall_s = searches(single, 1)
     _, many_wall_s = searches(many, CLIENTS)
