@@ -35,8 +35,9 @@ fmt: $(DEV) ## Format the code and mend what can be mended
 eval: $(DEV) ## Measure answers, refusals and ranking on data/gold
 	$(BIN)/footnote eval data/gold/questions.jsonl --documents data/sample
 
-bench: $(DEV) ## Measure speed: ingestion and search
+bench: $(DEV) ## Measure speed, then all of it beside LangChain, LlamaIndex, Haystack and txtai
 	$(BIN)/python -m benchmarks.speed
+	$(BIN)/python -m benchmarks.peers
 
 conformance: $(DEV) ## Let the official SDKs at a running Footnote and score every reply against OpenAI's description
 	$(BIN)/python -m tests.conformance --floor 100
@@ -48,7 +49,7 @@ wheel: $(DEV) ## Build the wheel, install it into a clean environment, run it th
 	sh deploy/check-wheel.sh
 
 clean: ## Remove the environment, caches and build products; the state in FOOTNOTE_HOME stays
-	rm -rf $(VENV) dist build reports .coverage* .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) .venv-peers dist build reports .coverage* .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)

@@ -26,7 +26,7 @@ from rich.console import Console
 from rich.table import Table
 
 from api.settings import Settings, load_settings
-from api.wiring import Catalog, make_embedder, open_catalog
+from api.wiring import Catalog, make_embedder, models_folder, open_catalog
 from catalog import documents, files, jobs, stores
 from catalog.documents import ChunkRecord, DocumentRecord
 from catalog.files import NewFile
@@ -217,6 +217,7 @@ def service(settings: Settings) -> Iterator[str]:
     """Yield the address of a running service."""
     environment = {**os.environ, "FOOTNOTE_HOME": str(settings.home), "FOOTNOTE_PORT": "0"}
     environment |= {"FOOTNOTE_EMBEDDING_BACKEND": settings.embedding_backend, "FOOTNOTE_LOG_LEVEL": "warning"}
+    environment["FOOTNOTE_MODELS"] = str(models_folder(settings))
     command = [sys.executable, "-m", "api.cli", "serve"]
     with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as process:
         try:
