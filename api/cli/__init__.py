@@ -21,7 +21,6 @@ _ORDER: Final = (
     "fsck",
     "compact",
     "doctor",
-    "eval",
 )
 
 
