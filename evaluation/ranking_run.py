@@ -15,7 +15,7 @@ from retrieval.indexes.base import Hit, PassageIndex
 # Passages that a run keeps for its report.
 _KEPT: Final = 5
 _KEPT_CHARACTERS: Final = 160
-# A relevant passage below this rank is a problem that the report tells of.
+# Whose first relevant passage comes later is a problem that the report tells of.
 _FIRST_PAGE: Final = 10
 
 
@@ -70,7 +70,7 @@ def measure_rankings(collection: Collection, rankings: Mapping[str, Sequence[tup
 def _problem(first: int | None) -> str | None:
     if first is None:
         return "No relevant passage was found."
-    return f"The first relevant passage has rank {first}." if first > _FIRST_PAGE else None
+    return f"No relevant passage is among the first {_FIRST_PAGE}." if first > _FIRST_PAGE else None
 
 
 def _found(collection: Collection, relevant: Mapping[str, int], passage_id: str, score: float) -> dict[str, Any]:

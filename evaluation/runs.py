@@ -75,15 +75,20 @@ class Run:
         return parts
 
 
-def new_run(task: Task, items: Sequence[Item], *, setup: Mapping[str, Any], name: str | None = None) -> Run:
-    """Return a run that ended now. Raises InvalidRequest without an item, and for a name that cannot be a file's."""
+def run_name(task: Task, name: str | None) -> str:
+    """Return the name of a new run, without one task and time. Raises InvalidRequest when it cannot be a file's."""
+    name = f"{task.value}-{datetime.now(UTC):%Y%m%d-%H%M%S}" if name is None else name
+    if not _NAME.fullmatch(name) or name.endswith(".json"):
+        raise InvalidRequest(f"{name!r} is no name for a run: 1 to 100 characters, no slashes, no .json at the end.")
+    return name
+
+
+def new_run(name: str, task: Task, items: Sequence[Item], *, setup: Mapping[str, Any]) -> Run:
+    """Return a run that ended now. Raises InvalidRequest without an item."""
     if not items:
         raise InvalidRequest("Nothing was asked, so there is nothing to report.")
-    now = datetime.now(UTC)
-    name = name or f"{task.value}-{now:%Y%m%d-%H%M%S}"
-    if not _NAME.fullmatch(name):
-        raise InvalidRequest(f"{name!r} is no name for a run: 1 to 100 characters, without slashes.")
-    return Run(name=name, task=task, created_at=now.isoformat(timespec="seconds"), setup=setup, items=items)
+    created_at = datetime.now(UTC).isoformat(timespec="seconds")
+    return Run(name=name, task=task, created_at=created_at, setup=setup, items=items)
 
 
 def save_run(run: Run, path: Path) -> None:

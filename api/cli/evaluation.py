@@ -23,13 +23,11 @@ from evaluation.collections import files_of, load_answer_set, load_parts
 from evaluation.comparison import compare
 from evaluation.gate import baseline_of, check, load_baseline, save_baseline
 from evaluation.questions import Question, load_questions
-from evaluation.ranking_run import rank_collection
 from evaluation.report import write_report
-from evaluation.runs import Item, Run, Task, data_digest, load_run, new_run, save_run, versions
+from evaluation.runs import Item, Run, Task, data_digest, load_run, new_run, run_name, save_run, versions
 from ingest.sources.local import LocalSource
 from ingest.sync import SyncOptions, sync
 from retrieval.indexes.base import Scope
-from retrieval.indexes.faiss import FaissIndex
 
 commands = typer.Typer(no_args_is_help=True, help="Measure answers, refusals and rankings.")
 app.add_typer(commands, name="eval")
@@ -41,7 +39,7 @@ _Output = Annotated[
 _Pool = Annotated[
     Path | None, typer.Option(help="Folder whose corpus.jsonl is added, as passages that answer nothing.")
 ]
-_RunArgument = Annotated[str, typer.Argument(help="Name of a run, or its file.")]
+_RunArgument = Annotated[str, typer.Argument(help="Name of a run, or its .json file.")]
 
 
 @commands.command("run")
@@ -52,7 +50,7 @@ def run_questions(
     output: _Output = None,
 ) -> None:
     """Ask your own questions of a folder of documents, and measure answers, footnotes and refusals."""
-    settings = _settings()
+    settings, name = _settings(), run_name(Task.ANSWERS, name)
     asked = load_questions(questions)
     run = _answer(settings, asked, documents, data=data_digest([questions, documents]), name=name)
     _store(settings, run, output)
@@ -67,7 +65,7 @@ def answers(
     output: _Output = None,
 ) -> None:
     """Ask the queries of a judged collection, each of its passages a document, and measure as `run` does."""
-    settings = _settings()
+    settings, name = _settings(), run_name(Task.ANSWERS, name)
     answer_set = load_answer_set(folder, pool=pool, sample=sample)
     with tempfile.TemporaryDirectory(prefix="footnote-eval-") as documents:
         for filename, text in answer_set.documents.items():
@@ -85,7 +83,10 @@ def ranking(
     output: _Output = None,
 ) -> None:
     """Rank the passages of judged collections (BEIR's layout); one part for each, and for each language in it."""
-    settings = _settings()
+    from evaluation.ranking_run import rank_collection
+    from retrieval.indexes.faiss import FaissIndex
+
+    settings, name = _settings(), run_name(Task.RANKING, name)
     collections = [part for folder in folders for part in load_parts(folder, pool=pool)]
     embedder = make_embedder(settings)
     items: list[Item] = []
@@ -109,7 +110,7 @@ def ranking(
         "passages": sum(len(collection.corpus) for collection in collections),
         **versions(),
     }
-    _store(settings, new_run(Task.RANKING, items, setup=setup, name=name), output)
+    _store(settings, new_run(name, Task.RANKING, items, setup=setup), output)
 
 
 @commands.command("compare")
@@ -143,7 +144,7 @@ def gate(
 @commands.command()
 def report(
     run: _RunArgument,
-    against: Annotated[str | None, typer.Option(help="An earlier run, or its file, to compare with.")] = None,
+    against: Annotated[str | None, typer.Option(help="An earlier run, or its .json file, to compare with.")] = None,
     output: Annotated[Path | None, typer.Option(help="Without it the run's file, ending in .html.")] = None,
 ) -> None:
     """Write a run as one HTML file: measures, curves, the comparison, and every question with what went wrong."""
@@ -162,9 +163,8 @@ def _settings() -> Settings:
 
 
 def _path(settings: Settings, run: str) -> Path:
-    """Return the file of a run that is given by name or by path."""
-    path = Path(run)
-    return path if path.suffix == ".json" or path.exists() else settings.home / "evaluation" / f"{run}.json"
+    """Return the file of a run that is given by name or by its file, which ends in .json."""
+    return Path(run) if run.endswith(".json") else settings.home / "evaluation" / f"{run}.json"
 
 
 def _load(settings: Settings, run: str) -> Run:
@@ -180,7 +180,7 @@ def _store(settings: Settings, run: Run, output: Path | None) -> None:
     console.print(f"Stored as {run.name}: {path}\n`footnote eval report {output or run.name}` makes a page of it.")
 
 
-def _answer(settings: Settings, questions: Sequence[Question], documents: Path, *, data: str, name: str | None) -> Run:
+def _answer(settings: Settings, questions: Sequence[Question], documents: Path, *, data: str, name: str) -> Run:
     """Bring the documents into a catalog of their own, ask, and return the run."""
     with _fresh_services(settings) as services:
         store = _ingest(services, documents)
@@ -198,7 +198,7 @@ def _answer(settings: Settings, questions: Sequence[Question], documents: Path, 
             "unread_documents": _unread(services, store),
             **versions(),
         }
-    return new_run(Task.ANSWERS, items, setup=setup, name=name)
+    return new_run(name, Task.ANSWERS, items, setup=setup)
 
 
 @contextmanager
@@ -234,6 +234,9 @@ def _ingest(services: Services, folder: Path) -> VectorStore:
     with _progress() as progress:
         for _ in progress.track(entries, description="Reading documents"):
             worker.run_one(stop)
+    # Archives have become more files.
+    while worker.run_one(stop):
+        pass
     return store
 
 

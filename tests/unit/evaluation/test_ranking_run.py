@@ -51,7 +51,7 @@ def test_a_relevant_passage_beyond_the_first_ten_is_a_problem() -> None:
     ranking = [*((f"x{n}", 1.0 - n / 100) for n in range(10)), ("d3", 0.1)]
     long = replace(COLLECTION, corpus={**COLLECTION.corpus, "d3": "blue plums " * 40})
     first, second = measure_rankings(long, {"q1": ranking[-1:], "q2": ranking})
-    assert second.problem == "The first relevant passage has rank 11."
-    assert len(second.details["found"]) == 5
+    assert second.problem == "No relevant passage is among the first 10."
+    assert (second.details["first_relevant"], len(second.details["found"])) == (11, 5)
     assert first.details["found"][0]["text"].endswith("…")
     assert first.details["found"][0]["is_relevant"] is False

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from catalog.errors import InvalidRequest
-from evaluation.runs import Task, data_digest, load_run, new_run, save_run
+from evaluation.runs import Task, data_digest, load_run, new_run, run_name, save_run
 from tests.builders import a_run, an_attempt, an_item
 
 
@@ -50,12 +50,18 @@ def test_a_run_that_is_missing_is_named(tmp_path: Path) -> None:
 
 def test_a_run_gets_a_name_that_can_be_a_files() -> None:
     """Its own, or task and time."""
-    assert new_run(Task.ANSWERS, [an_item()], setup={}).name.startswith("answers-2")
-    assert new_run(Task.ANSWERS, [an_item()], setup={}, name="before the change").name == "before the change"
-    with pytest.raises(InvalidRequest, match="no name for a run"):
-        new_run(Task.ANSWERS, [an_item()], setup={}, name="../elsewhere")
+    assert run_name(Task.ANSWERS, None).startswith("answers-2")
+    assert run_name(Task.ANSWERS, "before the change") == "before the change"
+    for name in ("", "../elsewhere", "run.json", "x" * 101):
+        with pytest.raises(InvalidRequest, match="no name for a run"):
+            run_name(Task.ANSWERS, name)
+
+
+def test_a_run_of_nothing_is_refused() -> None:
+    """It would look like a perfect one."""
+    assert new_run("a run", Task.RANKING, [an_item()], setup={"data": "0"}).task is Task.RANKING
     with pytest.raises(InvalidRequest, match="Nothing was asked"):
-        new_run(Task.ANSWERS, [], setup={})
+        new_run("a run", Task.RANKING, [], setup={})
 
 
 def test_the_parts_of_a_run_hold_all_of_its_items() -> None:
