@@ -228,15 +228,18 @@ def _ingest(services: Services, folder: Path) -> VectorStore:
             ),
         )
     options = SyncOptions(max_bytes=settings.max_file_bytes, prune=False)
-    entries = sync(catalog.database, catalog.blobs, store, LocalSource(folder), options).entries
+    sync(catalog.database, catalog.blobs, store, LocalSource(folder), options)
     worker = make_worker(settings, catalog, services.embedder, name="evaluation")
     stop = threading.Event()
     with _progress() as progress:
-        for _ in progress.track(entries, description="Reading documents"):
-            worker.run_one(stop)
-    # Archives have become more files.
-    while worker.run_one(stop):
-        pass
+        task = progress.add_task("Reading documents")
+        # A turn reads several small files, and an archive becomes more of them.
+        while worker.run_one(stop):
+            with catalog.database.read() as session:
+                counts = stores.file_counts(session, [store.id])[store.id]
+            progress.update(
+                task, total=counts["total"], completed=counts["total"] - counts[JobStatus.IN_PROGRESS.value]
+            )
     return store
 
 

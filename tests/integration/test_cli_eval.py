@@ -2,6 +2,7 @@
 
 import json
 import re
+import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -130,18 +131,22 @@ def test_rankings_are_measured_with_a_pool_of_distractors(cli: Cli, tmp_path: Pa
 
 
 def test_documents_that_could_not_be_read_are_named(cli: Cli, tmp_path: Path) -> None:
-    """Figures that hold without some of the documents must not look like figures of the folder."""
+    """Figures that hold without some of the documents must not look like figures of the folder; archives are opened."""
     folder = tmp_path / "documents"
     folder.mkdir()
     (folder / "good.txt").write_text("It is 5 km.")
     (folder / "broken.pdf").write_bytes(b"%PDF-1.7 and nothing behind it")
+    with zipfile.ZipFile(folder / "more.zip", "w") as archive:
+        archive.writestr("inner.txt", "It is 2 m high.")
     questions = tmp_path / "questions.jsonl"
     questions.write_text(json.dumps({"question": "How far is it?", "document": "good.txt", "quote": "It is 5 km."}))
     output = tmp_path / "reports" / "run.json"
     done = cli("run", questions, "--documents", folder, "--output", output)
     assert done.exit_code == 0, done.output
     assert "broken.pdf" in done.output
-    assert load_run(output).setup["unread_documents"] == ["broken.pdf"]
+    setup = load_run(output).setup
+    # The archive itself is a document too: the list of what it holds.
+    assert (setup["unread_documents"], setup["chunks"]) == (["broken.pdf"], 3)
 
 
 def test_a_run_that_is_not_there_is_a_stated_error(cli: Cli) -> None:
