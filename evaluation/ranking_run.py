@@ -39,7 +39,7 @@ def rank_collection(
 def _fused(dense: list[Hit], lexical: list[Hit], dense_weight: float) -> list[FusedHit]:
     """As `Searcher` does: a side without weight is not asked."""
     return fuse_normalized(
-        dense if dense_weight > 0 else [], lexical if dense_weight < 1 else [], dense_weight=dense_weight
+        dense if dense_weight != 0 else [], lexical if dense_weight != 1 else [], dense_weight=dense_weight
     )
 
 
