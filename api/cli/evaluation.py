@@ -4,6 +4,7 @@ import tempfile
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -99,7 +100,7 @@ def ranking(
                 embedder,
                 index,
                 dense_weight=settings.dense_weight,
-                indexed=lambda passages, task=task: progress.advance(task, passages),  # type: ignore[misc]
+                indexed=partial(progress.advance, task),
             )
             index.close()
     embedder.close()
