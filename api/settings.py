@@ -6,7 +6,7 @@ from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import Field, ValidationError, field_validator
+from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import (
     BaseSettings,
     NoDecode,
@@ -64,6 +64,14 @@ class Settings(BaseSettings):
     dense_weight: float = Field(
         DENSE_WEIGHT, ge=0, le=1, description="Share of the embedding in the ranking; the rest is the words'."
     )
+
+    reranker: Literal["none", "cross-encoder", "openai", "tei"] = Field(
+        "none",
+        description="Who reads the best passages again: a CrossEncoder in this process, or an endpoint.",
+    )
+    reranker_model: str = Field("", description="cross-encoder: folder or name of the model; openai: its name.")
+    reranker_url: str | None = Field(None, description="openai, tei: address that takes POST requests, path included.")
+    reranker_key: SecretStr | None = Field(None, description="openai, tei: key that is sent as a bearer token.")
 
     generator: Literal["extractive"] = Field("extractive", description="Who writes answers.")
     min_evidence: float = Field(

@@ -20,6 +20,8 @@ from retrieval.embedders.base import Embedder, EmbeddingIdentity
 from retrieval.embedders.opener import open_embedder
 from retrieval.indexes.base import PassageIndex
 from retrieval.replica import Replica
+from retrieval.rerankers.base import Reranker
+from retrieval.rerankers.opener import open_reranker
 from retrieval.searcher import Ranking, Searcher
 
 # The model that answers; the name that clients send in `model`.
@@ -72,7 +74,8 @@ def open_services(settings: Settings) -> Iterator[Services]:
         index = _make_index(settings, catalog.database, embedder.identity)
         replica = Replica(catalog.database, index, identity=embedder.identity.key)
         replica.catch_up()
-        searcher = Searcher(catalog.database, replica, embedder)
+        reranker = _make_reranker(settings)
+        searcher = Searcher(catalog.database, replica, embedder, reranker)
         generator = open_generator(settings.generator, embedder=embedder, min_evidence=settings.min_evidence)
         answerer = Answerer(catalog.database, searcher, generator, load_template("answer"))
         try:
@@ -87,6 +90,8 @@ def open_services(settings: Settings) -> Iterator[Services]:
             )
         finally:
             generator.close()
+            if reranker:
+                reranker.close()
             index.close()
             embedder.close()
 
@@ -98,6 +103,17 @@ def make_embedder(settings: Settings) -> Embedder:
         cache=models_folder(settings),
         precision=settings.embedding_precision,
         threads=settings.embedding_threads,
+        device=settings.embedding_device,
+    )
+
+
+def _make_reranker(settings: Settings) -> Reranker | None:
+    key = settings.reranker_key
+    return open_reranker(
+        settings.reranker,
+        model=settings.reranker_model,
+        url=settings.reranker_url,
+        key=key.get_secret_value() if key else None,
         device=settings.embedding_device,
     )
 
@@ -128,6 +144,11 @@ def lexical_path(settings: Settings) -> Path:
     return settings.home / "lexical.sqlite"
 
 
+def vectors_folder(settings: Settings) -> Path:
+    """Where the snapshot of the vectors is kept."""
+    return settings.home / "vectors"
+
+
 def workers_folder(settings: Settings) -> Path:
     """Where the workers of this machine show that they are alive."""
     return settings.home / "workers"
@@ -136,11 +157,18 @@ def workers_folder(settings: Settings) -> Path:
 def _make_index(settings: Settings, database: Database, identity: EmbeddingIdentity) -> PassageIndex:
     match settings.index:
         case "faiss":
-            from retrieval.consistency import rebuild_if_foreign
+            from retrieval.consistency import load_vectors, rebuild_if_foreign
             from retrieval.indexes.faiss import FaissIndex
+            from retrieval.indexes.snapshots import Snapshots
 
             rebuild_if_foreign(database, lexical_path(settings), identity=identity.key)
-            return FaissIndex(dimension=identity.dimension, lexical=lexical_path(settings))
+            snapshots = Snapshots(vectors_folder(settings), identity=identity.key, dimension=identity.dimension)
+            return FaissIndex(
+                dimension=identity.dimension,
+                lexical=lexical_path(settings),
+                vectors=load_vectors(database, snapshots, identity=identity.key),
+                snapshots=snapshots,
+            )
         case "memory":
             from retrieval.indexes.memory import MemoryIndex
 

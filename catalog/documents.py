@@ -1,7 +1,7 @@
 """Published documents: publishing, reading, removing."""
 
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
@@ -286,6 +286,8 @@ class StoredChunk:
     filename: str
     title: str | None
     attributes: dict[str, Any]
+    # When this version of the document was published, in Unix seconds.
+    created_at: float
     ordinal: int
     start: int
     end: int
@@ -309,6 +311,30 @@ def load_chunks(session: Session, chunk_ids: Sequence[int]) -> dict[int, StoredC
     return {chunk.id: _stored(chunk, document, attributes, name) for chunk, document, attributes, name in rows}
 
 
+def load_vectors(session: Session, chunk_ids: Sequence[int]) -> dict[int, NDArray[np.float32]]:
+    """Return the vector of each chunk that still exists, by number; of a chunk with several windows their mean.
+
+    float32, shape (dimension,), L2 norm 1.
+    """
+    rows = session.execute(select(Chunk.id, Chunk.windows, Chunk.vectors).where(Chunk.id.in_(chunk_ids)))
+    means = {
+        row.id: np.frombuffer(row.vectors, dtype=np.float16).reshape(row.windows, -1).mean(axis=0, dtype=np.float32)
+        for row in rows
+    }
+    return {number: mean / np.linalg.norm(mean) for number, mean in means.items()}
+
+
+def chunks_of_file(session: Session, store_ids: Collection[str], filename: str) -> dict[int, str]:
+    """Return context and text of all chunks of the documents of that name, by number."""
+    rows = session.execute(
+        select(Chunk.id, Chunk.context, Chunk.text)
+        .join(Document, Document.id == Chunk.document_id)
+        .join(File, File.id == Document.file_id)
+        .where(Document.vector_store_id.in_(store_ids), File.filename == filename)
+    )
+    return {row.id: f"{row.context}\n{row.text}" for row in rows}
+
+
 def chunks_of(session: Session, document_id: int) -> list[Chunk]:
     """Return a document's chunks in order, without their vectors."""
     return list(session.scalars(select(Chunk).where(Chunk.document_id == document_id).order_by(Chunk.ordinal)))
@@ -323,6 +349,7 @@ def _stored(chunk: Chunk, document: Document, attributes: dict[str, Any], filena
         filename=filename,
         title=document.title,
         attributes=attributes,
+        created_at=document.created_at,
         ordinal=chunk.ordinal,
         start=chunk.start,
         end=chunk.end,

@@ -10,7 +10,8 @@ from evaluation.runs import Attempt, Item
 from generation.answerer import Answer, Answerer, AnswerRequest, Outcome
 from generation.citations import Citation
 from retrieval.indexes.base import Scope
-from retrieval.searcher import Passage, Ranking
+from retrieval.passages import Passage
+from retrieval.searcher import Ranking
 
 # Passages that a person would read before giving up.
 TOP_PASSAGES: Final = 5

@@ -15,7 +15,8 @@ from generation.evidence import content_terms
 from generation.packing import Packed, pack
 from generation.prompts import PromptTemplate
 from retrieval.indexes.base import Scope
-from retrieval.searcher import Passage, Ranking, Searcher, SearchRequest, SearchResult
+from retrieval.passages import Passage
+from retrieval.searcher import Ranking, Searcher, SearchRequest, SearchResult
 
 REFUSAL_TEXT: Final = "These documents do not contain the answer to this question."
 DEFAULT_MAX_TOKENS: Final = 1024

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from generation.backends.base import Source
-from retrieval.searcher import Passage
+from retrieval.passages import Passage
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

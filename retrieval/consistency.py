@@ -5,11 +5,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from sqlalchemy import select
+from sqlalchemy.orm import Session
 
 from catalog import feed
 from catalog.database import Database
 from catalog.fsck import Problem
 from catalog.models import Document, VectorStore
+from retrieval.indexes.snapshots import Snapshots
+from retrieval.indexes.vectors import VectorReplica
 from retrieval.lexical import LexicalIndex
 
 log = logging.getLogger(__name__)
@@ -30,12 +33,7 @@ def check_lexical(database: Database, path: Path, *, identity: str) -> list[Prob
             position, indexed, (lacking, orphaned) = index.position, index.passage_counts(), index.unmatched()
             pending = feed.pending_ids(session, position)
             newest, known = feed.position(session), feed.document_ids(session)
-            searchable = (
-                select(Document.id, Document.chunk_count)
-                .join(VectorStore, VectorStore.id == Document.vector_store_id)
-                .where(VectorStore.embedding_identity == identity)
-            )
-            current = dict(session.execute(searchable).all())
+            current = _searchable(session, identity)
     finally:
         index.close()
     if position > newest:
@@ -62,6 +60,31 @@ def _row_problems(lacking: int, orphaned: int) -> Iterator[Problem]:
         yield Problem(kind="lost postings", detail=f"{lacking} passages of the lexical index have no postings")
     if orphaned:
         yield Problem(kind="orphan postings", detail=f"{orphaned} postings of the lexical index belong to no passage")
+
+
+def load_vectors(database: Database, snapshots: Snapshots, *, identity: str) -> VectorReplica | None:
+    """Return what the snapshot holds; None when there is none that belongs to this catalog as it is now."""
+    vectors = snapshots.load()
+    if vectors is None:
+        return None
+    with database.read() as session:
+        newest, pending = feed.position(session), feed.pending_ids(session, vectors.position)
+        current = _searchable(session, identity).keys()
+    differing = (vectors.table.known_ids() ^ current) - pending
+    if vectors.position <= newest and not differing:
+        return vectors
+    log.warning("The snapshot of the vectors belongs to another state of the catalog and is built anew.")
+    return None
+
+
+def _searchable(session: Session, identity: str) -> dict[int, int]:
+    """Return the documents whose vectors can be compared with a query, with how many chunks each has."""
+    rows = session.execute(
+        select(Document.id, Document.chunk_count)
+        .join(VectorStore, VectorStore.id == Document.vector_store_id)
+        .where(VectorStore.embedding_identity == identity)
+    )
+    return {row.id: row.chunk_count for row in rows}
 
 
 def rebuild_if_foreign(database: Database, path: Path, *, identity: str) -> None:

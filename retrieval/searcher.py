@@ -1,22 +1,27 @@
 """From a question to ranked passages."""
 
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Final, Literal
 
 from catalog import documents, stores
 from catalog.database import Database
-from catalog.documents import StoredChunk
+from retrieval import stages
 from retrieval.embedders.base import Embedder
 from retrieval.fusion import FusedHit, fuse_normalized, fuse_reciprocal_ranks
-from retrieval.indexes.base import Scope, Vector
+from retrieval.indexes.base import Hit, Scope, Vector
+from retrieval.passages import Passage
 from retrieval.replica import Replica
+from retrieval.rerankers.base import Reranker
+from retrieval.stages import Boost, Recency
 
 Fusion = Literal["normalized", "rrf"]
 
 # Candidates of each side: enough that a passage which one side ranks low can still win by the other.
 CANDIDATES: Final = 100
+# Passages that a reranker reads, and that boosts and diversity choose from.
+POOL: Final = 50
 # Share of the dense side. Measured: docs/benchmarks.md.
 DENSE_WEIGHT: Final = 0.5
 
@@ -28,6 +33,16 @@ class Ranking:
     fusion: Fusion = "normalized"
     # 1 is dense alone, 0 is lexical alone.
     dense_weight: float = DENSE_WEIGHT
+    # Factors for documents with certain attributes.
+    boosts: Sequence[Boost] = ()
+    # Younger documents first.
+    recency: Recency | None = None
+    # Whether the reranker is asked, where there is one.
+    rerank: bool = True
+    # Whether a passage that says the same as a better one is left out.
+    deduplicate: bool = False
+    # 0 chooses by score alone, 1 by difference from the passages before (maximal marginal relevance).
+    diversity: float = 0.0
     # Passages below it are left out, 0 to 1.
     score_threshold: float = 0.0
 
@@ -39,19 +54,16 @@ class SearchRequest:
     scope: Scope
     limit: int = 10
     ranking: Ranking = field(default_factory=Ranking)
+    # Whether the result tells of every stage.
+    explain: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Passage:
-    """A found chunk with its scores at every stage."""
+class Stage:
+    """What one stage of a search left, best first: the score of each chunk after it."""
 
-    chunk: StoredChunk
-    # 0 to 1, higher is better; relative to the other candidates of the same search.
-    score: float
-    # Cosine to the query, None when it is no dense candidate.
-    dense: float | None
-    # BM25, None when it shares no term with the query.
-    lexical: float | None
+    name: str
+    hits: Sequence[Hit]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -60,8 +72,10 @@ class SearchResult:
     passages: Sequence[Passage]
     # Last change of the catalog that the search saw.
     index_version: int
-    # Seconds per stage: catch_up, embed, candidates, load.
+    # Seconds per part: catch_up, embed, candidates, rank.
     seconds: Mapping[str, float]
+    # In the order of the work; empty unless the request asked for it.
+    stages: Sequence[Stage] = ()
 
 
 class Searcher:
@@ -71,55 +85,127 @@ class Searcher:
     IndexIncompatible, when a store in scope was embedded with another model, and InvalidRequest for an expired one.
     """
 
-    def __init__(self, database: Database, replica: Replica, embedder: Embedder) -> None:
+    def __init__(
+        self, database: Database, replica: Replica, embedder: Embedder, reranker: Reranker | None = None
+    ) -> None:
         self._database = database
         self._replica = replica
         self._embedder = embedder
+        self._reranker = reranker
 
     def search(self, request: SearchRequest) -> SearchResult:
-        clock = _Stopwatch()
+        clock, trace = _Stopwatch(), _Trace(request.explain)
         version = self._replica.catch_up()
         with self._database.read() as session:
             stores.check_usable(session, request.scope.vector_store_ids, self._embedder.identity.key)
         clock.lap("catch_up")
         vectors = self._embedder.embed_queries(request.queries)
         clock.lap("embed")
+        hits = self._candidates(request, vectors, trace)
+        clock.lap("candidates")
+        passages = self._rank(hits, request, trace)
+        stores.note_use(self._database, request.scope.vector_store_ids)
+        clock.lap("rank")
+        return SearchResult(passages=passages, index_version=version, seconds=clock.seconds, stages=tuple(trace.stages))
+
+    def _candidates(self, request: SearchRequest, vectors: Iterable[Vector], trace: "_Trace") -> list[FusedHit]:
+        """Return all candidates, best first; one of several queries counts by the query that it fits best."""
         best: dict[int, FusedHit] = {}
         for query, vector in zip(request.queries, vectors, strict=True):
-            for hit in self._fused(query, vector, request):
+            for hit in self._fused(query, vector, request, trace):
                 if hit.chunk_id not in best or hit.score > best[hit.chunk_id].score:
                     best[hit.chunk_id] = hit
         ranked = sorted(best.values(), key=lambda hit: (-hit.score, hit.chunk_id))
-        clock.lap("candidates")
-        passages = self._load([hit for hit in ranked if hit.score >= request.ranking.score_threshold], request)
-        stores.note_use(self._database, request.scope.vector_store_ids)
-        clock.lap("load")
-        return SearchResult(passages=passages, index_version=version, seconds=clock.seconds)
+        trace.note("fused", ranked)
+        return ranked
 
-    def _fused(self, query: str, vector: Vector, request: SearchRequest) -> list[FusedHit]:
+    def _fused(self, query: str, vector: Vector, request: SearchRequest, trace: "_Trace") -> list[FusedHit]:
         index, ranking = self._replica.index, request.ranking
         # A side without weight is not asked.
         dense = index.search_dense(vector, limit=CANDIDATES, scope=request.scope) if ranking.dense_weight > 0 else []
         lexical = index.search_lexical(query, limit=CANDIDATES, scope=request.scope) if ranking.dense_weight < 1 else []
+        trace.note("dense", dense)
+        trace.note("lexical", lexical)
         fuse = fuse_normalized if ranking.fusion == "normalized" else fuse_reciprocal_ranks
         return fuse(dense, lexical, dense_weight=ranking.dense_weight)
 
-    def _load(self, hits: Sequence[FusedHit], request: SearchRequest) -> list[Passage]:
-        """Return the first passages that still exist and are in scope; what changed since it was found is skipped."""
-        limit, scope = request.limit, request.scope
+    def _rank(self, hits: Sequence[FusedHit], request: SearchRequest, trace: "_Trace") -> list[Passage]:
+        """Return the passages to be read. What only looks at the front of the ranking loads no more than that."""
+        ranking = request.ranking
+        reranker = self._reranker if ranking.rerank else None
+        reorders = bool(ranking.boosts or ranking.recency or reranker or ranking.diversity)
+        passages = self._load(hits, max(POOL, request.limit) if reorders else request.limit, request)
+        trace.note("loaded", passages)
+        if ranking.boosts:
+            passages = stages.boost(passages, ranking.boosts)
+            trace.note("boosted", passages)
+        if ranking.recency:
+            passages = stages.favour_recent(passages, ranking.recency, now=time.time())
+            trace.note("recent first", passages)
+        if reranker:
+            passages = _reranked(reranker, request.queries, passages)
+            trace.note("reranked", passages)
+        passages = [passage for passage in passages if passage.score >= ranking.score_threshold]
+        trace.note("above the threshold", passages)
+        if ranking.diversity:
+            passages = self._diversified(passages, request)
+            trace.note("diverse", passages)
+        passages = passages[: request.limit]
+        trace.note("returned", passages)
+        return passages
+
+    def _load(self, hits: Sequence[FusedHit], count: int, request: SearchRequest) -> list[Passage]:
+        """Return the first passages that still exist and are in scope; what changed since it was found is skipped.
+
+        And, where the ranking says so, what repeats a better one.
+        """
         passages: list[Passage] = []
-        for start in range(0, len(hits), limit):
-            batch = hits[start : start + limit]
+        for start in range(0, len(hits), count):
+            batch = hits[start : start + count]
             with self._database.read() as session:
                 chunks = documents.load_chunks(session, [hit.chunk_id for hit in batch])
-            passages += [
+            found = [
                 Passage(chunk=chunk, score=hit.score, dense=hit.dense, lexical=hit.lexical)
                 for hit in batch
-                if (chunk := chunks.get(hit.chunk_id)) and scope.admits(chunk.vector_store_id, chunk.attributes)
+                if (chunk := chunks.get(hit.chunk_id)) and request.scope.admits(chunk.vector_store_id, chunk.attributes)
             ]
-            if len(passages) >= limit:
+            passages += stages.distinct(found, against=passages) if request.ranking.deduplicate else found
+            if len(passages) >= count:
                 break
-        return passages[:limit]
+        return passages[:count]
+
+    def _diversified(self, passages: Sequence[Passage], request: SearchRequest) -> list[Passage]:
+        with self._database.read() as session:
+            vectors = documents.load_vectors(session, [passage.chunk.chunk_id for passage in passages])
+        known = [passage for passage in passages if passage.chunk.chunk_id in vectors]
+        return stages.diversify(known, vectors, diversity=request.ranking.diversity, limit=request.limit)
+
+
+def _reranked(reranker: Reranker, queries: Sequence[str], passages: Sequence[Passage]) -> list[Passage]:
+    """Order by the reranker's score alone; of several queries the best counts."""
+    texts = [f"{passage.chunk.context}\n{passage.chunk.text}".strip() for passage in passages]
+    scores = [reranker.score(query, texts) for query in queries]
+    best = [max(of_one) for of_one in zip(*scores, strict=True)]
+    return stages.ordered(
+        replace(passage, score=score, rerank=score) for passage, score in zip(passages, best, strict=True)
+    )
+
+
+class _Trace:
+    """The stages of a search, if anybody asked for them."""
+
+    def __init__(self, is_wanted: bool) -> None:
+        self._is_wanted = is_wanted
+        self.stages: list[Stage] = []
+
+    def note(self, name: str, left: Sequence[Hit | FusedHit | Passage]) -> None:
+        if self._is_wanted:
+            self.stages.append(Stage(name=name, hits=[_hit(one) for one in left]))
+
+
+def _hit(one: Hit | FusedHit | Passage) -> Hit:
+    chunk_id = one.chunk.chunk_id if isinstance(one, Passage) else one.chunk_id
+    return Hit(chunk_id=chunk_id, score=one.score)
 
 
 class _Stopwatch:

@@ -21,7 +21,7 @@ from evaluation.runs import Attempt, Item, Run, Task
 from generation.backends.base import Source
 from retrieval.embedders.hashing import HashingEmbedder
 from retrieval.indexes.base import Scope
-from retrieval.searcher import Passage
+from retrieval.passages import Passage
 
 EMBEDDER = HashingEmbedder()
 # Of the stores that `a_store` makes.
@@ -159,6 +159,7 @@ def a_stored_chunk(text: str = "Some words.", **overrides: Any) -> StoredChunk:
         "filename": "a.txt",
         "title": None,
         "attributes": {},
+        "created_at": 1_700_000_000.0,
         "ordinal": 0,
         "start": 0,
         "text": text,

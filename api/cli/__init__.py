@@ -17,6 +17,7 @@ _ORDER: Final = (
     "sync",
     "ask",
     "search",
+    "explain",
     "status",
     "fsck",
     "compact",

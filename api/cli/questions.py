@@ -1,19 +1,22 @@
-"""footnote ask | search"""
+"""footnote ask | search | explain"""
 
 from collections.abc import Sequence
 from typing import Annotated
 
 import typer
+from rich.table import Table
 from rich.text import Text
 
 from api.cli.root import app, configure_logging, console
 from api.settings import load_settings
 from api.wiring import Services, open_services
-from catalog import stores
+from catalog import documents, stores
 from catalog.errors import NotFound
 from catalog.models import DEFAULT_PROJECT
+from evaluation.matching import holds
 from generation.answerer import Answer, AnswerRequest
 from generation.citations import Citation
+from retrieval.explain import follow, verdict
 from retrieval.indexes.base import Scope
 from retrieval.searcher import SearchRequest
 
@@ -50,6 +53,43 @@ def search(
                 Text(f"{passage.score:.3f}  {chunk.filename}{page}, characters {chunk.start}–{chunk.end}", "bold")
             )
             console.print(Text(chunk.text + "\n"))
+
+
+@app.command()
+def explain(
+    question: str,
+    gold: Annotated[str, typer.Option(help="Name of the document that answers.")],
+    quote: Annotated[str | None, typer.Option(help="Words of the passage that answers; all of the document.")] = None,
+    store: _Store = None,
+    limit: Annotated[int, typer.Option(help="Passages that are asked for.", min=1)] = 10,
+) -> None:
+    """Show how the right passage fares at every stage of a search, and where it is lost."""
+    settings = load_settings(log_level="error")
+    configure_logging(settings)
+    with open_services(settings) as services:
+        scope = _scope(services, store)
+        wanted = _gold_chunks(services, scope, gold, quote)
+        request = SearchRequest(queries=[question], scope=scope, limit=limit, ranking=services.ranking, explain=True)
+        steps = follow(services.searcher.search(request).stages, wanted)
+    table = Table("Stage", "Candidates", "Best rank", "Score", box=None, pad_edge=False)
+    for step in steps:
+        is_lost = step.rank is None
+        rank, score = ("–", "–") if is_lost else (str(step.rank), f"{step.score:.4f}")
+        table.add_row(step.stage, str(step.candidates), rank, score, style="red" if is_lost else None)
+    console.print(f"{len(wanted)} passages of {gold} count as right.")
+    console.print(table)
+    console.print(Text(verdict(steps), "bold"))
+
+
+def _gold_chunks(services: Services, scope: Scope, filename: str, quote: str | None) -> set[int]:
+    with services.catalog.database.read() as session:
+        chunks = documents.chunks_of_file(session, scope.vector_store_ids, filename)
+    if not chunks:
+        raise NotFound(f"No document named {filename!r} is in the stores that are searched; `footnote status` tells.")
+    wanted = {i for i, text in chunks.items() if quote is None or holds(text, quote)}
+    if not wanted:
+        raise NotFound(f"No passage of {filename!r} holds {quote!r}; a passage has to hold all of it.")
+    return wanted
 
 
 def _scope(services: Services, name: str | None) -> Scope:

@@ -14,13 +14,14 @@ from rich.text import Text
 
 from api.cli.root import app, configure_logging, console
 from api.settings import Settings, load_settings
-from api.wiring import lexical_path, make_embedder, open_catalog, open_services
+from api.wiring import lexical_path, make_embedder, open_catalog, open_services, vectors_folder
 from catalog import compaction, files, fsck
 from catalog.errors import FootnoteError
 from ingest.parsers import OcrOptions
 from ingest.parsers.ocr import OcrUnavailable, open_tesseract
 from retrieval.compaction import compact_lexical
 from retrieval.consistency import check_lexical
+from retrieval.indexes.snapshots import delete_snapshot
 
 # Below this much free disk `doctor` warns.
 _LOW_DISK_BYTES = 2 * 1024**3
@@ -66,6 +67,8 @@ def compact(
             f"{removed.staged} unfinished uploads and {removed.rows} rows that belonged to nothing."
         )
         if settings.index == "faiss":
+            if delete_snapshot(vectors_folder(settings)):
+                console.print("The snapshot of the vectors is removed; the service writes the next one without them.")
             purged = compact_lexical(catalog.database, lexical_path(settings), wait_s=wait)
             console.print(f"Purged {purged} passages of deleted documents; the lexical index is written anew.")
         compaction.rewrite(catalog.database, wait_s=wait)

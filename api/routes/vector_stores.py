@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 from api.auth import CallerOf, ServicesOf
 from api.visibility import check_whole_project, search_scope
 from api.wire.common import PageOf, check_length, list_object, plain_page
-from api.wire.objects import search_result_object, vector_store_object
+from api.wire.objects import explanation_object, search_result_object, vector_store_object
 from api.wire.search import to_filter, to_ranking
 from api.wire.stores import CreateVectorStore, SearchStore, UpdateVectorStore
 from catalog import estimates, jobs, stores
@@ -105,12 +105,15 @@ def search_vector_store(
             scope=scope,
             limit=body.max_num_results,
             ranking=to_ranking(body.ranking_options, services.ranking),
+            explain=body.explain,
         )
     )
+    explanation = {"explanation": explanation_object(found)} if body.explain else {}
     return plain_page(
         "vector_store.search_results.page",
         [search_result_object(passage) for passage in found.passages],
         search_query=queries,
+        **explanation,
     )
 
 

@@ -19,7 +19,8 @@ from catalog.models import (
     VectorStoreFile,
 )
 from ingest.chunking import AUTO_MAX_TOKENS
-from retrieval.searcher import Passage
+from retrieval.passages import Passage
+from retrieval.searcher import SearchResult
 
 
 def file_object(file: File) -> dict[str, Any]:
@@ -161,6 +162,24 @@ def search_result_object(passage: Passage) -> dict[str, Any]:
     }
 
 
+def explanation_object(found: SearchResult) -> dict[str, Any]:
+    """What every stage of a search left, best first, and how long the parts took."""
+    return {
+        "index_version": found.index_version,
+        "seconds": dict(found.seconds),
+        "stages": [
+            {
+                "name": stage.name,
+                "candidates": [
+                    {"rank": rank, "chunk_id": chunk_id(hit.chunk_id), "score": hit.score}
+                    for rank, hit in enumerate(stage.hits, start=1)
+                ],
+            }
+            for stage in found.stages
+        ],
+    }
+
+
 def file_search_result_object(passage: Passage) -> dict[str, Any]:
     return {**_found(passage), "text": passage.chunk.text}
 
@@ -173,7 +192,7 @@ def _found(passage: Passage) -> dict[str, Any]:
         "score": passage.score,
         "attributes": chunk.attributes,
         **chunk_fields(chunk),
-        "scores": {"dense": passage.dense, "lexical": passage.lexical},
+        "scores": {"dense": passage.dense, "lexical": passage.lexical, "rerank": passage.rerank},
     }
 
 

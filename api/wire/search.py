@@ -6,10 +6,11 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from api.wire.common import WireModel
-from api.wire.stores import RankingOptions
+from api.wire.stores import RankingOptions, RecencyOptions
 from catalog.errors import InvalidRequest
 from retrieval.filters import Filter, parse_filter
 from retrieval.searcher import Ranking
+from retrieval.stages import Boost, Recency
 
 
 class FileSearch(WireModel):
@@ -31,10 +32,24 @@ def to_ranking(options: RankingOptions | None, default: Ranking) -> Ranking:
     """Return `default` with what the request changes. Raises InvalidRequest when both weights are 0."""
     if options is None:
         return default
-    ranking = replace(default, score_threshold=options.score_threshold)
+    ranking = replace(
+        default,
+        score_threshold=options.score_threshold,
+        boosts=[Boost(filter=parse_filter(one.filters), factor=one.factor) for one in options.boosts],
+        recency=_recency(options.recency),
+        rerank=default.rerank if options.rerank is None else options.rerank,
+        deduplicate=default.deduplicate if options.deduplicate is None else options.deduplicate,
+        diversity=default.diversity if options.diversity is None else options.diversity,
+    )
     if options.hybrid_search is None:
         return ranking
     embedding, text = options.hybrid_search.embedding_weight, options.hybrid_search.text_weight
     if embedding + text == 0:
         raise InvalidRequest("hybrid_search needs a weight above 0.", param="ranking_options.hybrid_search")
     return replace(ranking, dense_weight=embedding / (embedding + text))
+
+
+def _recency(options: RecencyOptions | None) -> Recency | None:
+    if options is None:
+        return None
+    return Recency(half_life_days=options.half_life_days, weight=options.weight, key=options.key)

@@ -68,10 +68,33 @@ class HybridSearch(WireModel):
     text_weight: Annotated[float, Field(ge=0)]
 
 
+class BoostOptions(WireModel):
+    """Ours: documents that pass `filters` count `factor` times as much."""
+
+    # Parsed by retrieval.filters.
+    filters: dict[str, Any]
+    factor: Annotated[float, Field(gt=0, le=100)]
+
+
+class RecencyOptions(WireModel):
+    """Ours: a share `weight` of the score halves every `half_life_days`."""
+
+    half_life_days: Annotated[float, Field(gt=0, le=100_000)]
+    weight: Annotated[float, Field(ge=0, le=1)] = 0.5
+    # Attribute with the date, in Unix seconds; null takes the time of publication.
+    key: Annotated[str, Field(min_length=1, max_length=64)] | None = None
+
+
 class RankingOptions(WireModel):
     ranker: Literal["none", "auto", "default-2024-11-15"] = "auto"
     score_threshold: Annotated[float, Field(ge=0, le=1)] = 0.0
     hybrid_search: HybridSearch | None = None
+    # Ours: what happens to the candidates before they are returned.
+    boosts: Annotated[tuple[BoostOptions, ...], Field(max_length=16)] = ()
+    recency: RecencyOptions | None = None
+    rerank: bool | None = None
+    deduplicate: bool | None = None
+    diversity: Annotated[float, Field(ge=0, le=1)] | None = None
 
 
 class SearchStore(WireModel):
@@ -83,3 +106,5 @@ class SearchStore(WireModel):
     # Accepted as false; rewriting needs a language model.
     # Without a language model a query stays as it is; `search_query` of the reply says what was searched.
     rewrite_query: bool = False
+    # Ours: the reply tells what every stage left.
+    explain: bool = False

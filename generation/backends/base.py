@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final, Literal, Protocol
 
-from retrieval.searcher import Passage
+from retrieval.passages import Passage
 
 # What a generator writes, and nothing else, when the sources do not hold the answer.
 NO_ANSWER: Final = "[none]"

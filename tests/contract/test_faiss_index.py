@@ -10,10 +10,11 @@ from hypothesis import strategies as st
 
 from catalog.feed import DocumentChange
 from retrieval.filters import parse_filter
-from retrieval.indexes import faiss
 from retrieval.indexes.base import Hit, PassageIndex, Scope
 from retrieval.indexes.faiss import FaissIndex
 from retrieval.indexes.memory import MemoryIndex
+from retrieval.indexes.partition import Sizes
+from retrieval.indexes.vectors import VectorReplica
 from retrieval.lexical import LexicalIndex
 from retrieval.purging import purge
 from tests.builders import a_publication, a_removal, a_scope
@@ -50,6 +51,11 @@ def opened() -> Iterator[list[FaissIndex]]:
     yield indexes
     for index in indexes:
         index.close()
+
+
+def in_segments_of(rows: int) -> FaissIndex:
+    """Open an index whose vectors lie in segments of so many rows."""
+    return FaissIndex(dimension=DIMENSION, lexical=None, vectors=VectorReplica(DIMENSION, Sizes(segment=rows)))
 
 
 # --- histories --------------------------------------------------------------------------------------------------------
@@ -129,18 +135,15 @@ def assert_same_order(expected: list[Hit], found: list[Hit], everything: list[Hi
 
 
 @pytest.mark.parametrize("rows", [1, 4, 16_384])
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, deadline=None)
 @given(deeds=st.lists(DEEDS, max_size=40), batch=st.integers(1, 10))
-def test_faiss_agrees_with_the_exact_index_after_any_history(
-    monkeypatch: pytest.MonkeyPatch, rows: int, deeds: list[Any], batch: int
-) -> None:
+def test_faiss_agrees_with_the_exact_index_after_any_history(rows: int, deeds: list[Any], batch: int) -> None:
     """Publications, changes of attributes and removals in any order give equal hits, scores and counts.
 
     However many segments they make of the vectors.
     """
-    monkeypatch.setattr(faiss, "_SEGMENT_ROWS", rows)
     changes = changes_of(deeds)
-    index, oracle = FaissIndex(dimension=DIMENSION, lexical=None), MemoryIndex(dimension=DIMENSION)
+    index, oracle = in_segments_of(rows), MemoryIndex(dimension=DIMENSION)
     for start in range(0, len(changes), batch):
         index.apply(changes[start : start + batch])
         oracle.apply(changes[start : start + batch])
@@ -170,12 +173,9 @@ def test_a_restart_over_the_same_file_gives_the_same_answers(
 
 
 @pytest.mark.parametrize("rows", [4, 16_384])
-def test_answers_stay_equal_while_memory_is_given_back(
-    opened: list[FaissIndex], monkeypatch: pytest.MonkeyPatch, rows: int
-) -> None:
+def test_answers_stay_equal_while_memory_is_given_back(opened: list[FaissIndex], rows: int) -> None:
     """Removing one document after the other leads through every move of vectors."""
-    monkeypatch.setattr(faiss, "_SEGMENT_ROWS", rows)
-    index, oracle = FaissIndex(dimension=DIMENSION, lexical=None), MemoryIndex(dimension=DIMENSION)
+    index, oracle = in_segments_of(rows), MemoryIndex(dimension=DIMENSION)
     opened.append(index)
     published = [a_publication(n, n, f"apple {n}", f"pear {n % 3}") for n in range(1, 17)]
     for each in (index, oracle):
@@ -186,18 +186,18 @@ def test_answers_stay_equal_while_memory_is_given_back(
         assert_equal_answers(index, oracle)
 
 
-def test_removed_vectors_give_their_memory_back(opened: list[FaissIndex], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_removed_vectors_give_their_memory_back(opened: list[FaissIndex]) -> None:
     """At no time do segments have room for more than twice the vectors that are there, and one segment."""
-    monkeypatch.setattr(faiss, "_SEGMENT_ROWS", 8)
-    index = FaissIndex(dimension=DIMENSION, lexical=None)
+    index = in_segments_of(8)
     opened.append(index)
     index.apply([a_publication(n, n, *[f"text {n} {i}" for i in range(3)]) for n in range(1, 41)])
     order = [n for first in (1, 2, 3) for n in range(first, 41, 3)]
     for seq, document_id in enumerate(order, start=41):
         index.apply([a_removal(seq, document_id)])
-        segments = [segment for partition in index._partitions.values() for segment in partition._segments]
-        assert sum(segment.rows for segment in segments) == index.count()
-        assert sum(segment._most_rows for segment in segments) <= 2 * index.count() + 8
+        partitions = index._vectors.partitions.values()
+        assert sum(partition.count for partition in partitions) == index.count()
+        segments = [segment for partition in partitions for segment in partition.segments.values()]
+        assert sum(segment.rows for segment in segments) <= 2 * index.count() + 8
     assert segments == []
 
 

@@ -324,3 +324,14 @@ def test_the_api_sees_what_the_command_line_ingested(command: Command, folder: P
         assert store["name"] == "home"
         listed = footnote.get(f"/v1/vector_stores/{store['id']}/files")["data"]
         assert {entry["source"] for entry in listed} == {"house.txt", "plans/garden.md"}
+
+
+def test_explain_names_the_stage_that_lost_a_passage(command: Command, folder: Path) -> None:
+    """The right passage is followed by document and words; what is not there is said."""
+    command("ingest", str(folder), "--store", "house")
+    found = command("explain", "How deep is the pond?", "--gold", "garden.md")
+    assert (found.status, "Found, at rank 1" in found.out, "fused" in found.out) == (0, True, True)
+    lost = command("explain", "How deep is the pond?", "--gold", "house.txt", "--limit", "1")
+    assert (lost.status, "Lost at 'loaded'" in lost.out) == (0, True)
+    assert "No document named 'x.txt'" in command("explain", "pond", "--gold", "x.txt").err
+    assert "No passage" in command("explain", "pond", "--gold", "garden.md", "--quote", "not there").err

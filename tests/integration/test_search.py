@@ -207,3 +207,30 @@ def test_odd_queries_are_searched_like_any_other(footnote: Footnote, cities: str
 def test_a_search_of_an_empty_store_finds_nothing(footnote: Footnote) -> None:
     """No documents, no hits, no error."""
     assert footnote.search(footnote.store(), "harbour") == []
+
+
+def test_a_search_explains_itself(footnote: Footnote, cities: str) -> None:
+    """Every stage names its candidates with rank, chunk and score; the last one is what was returned."""
+    body = {"query": "canal of Kiel", "max_num_results": 2, "explain": True}
+    page = footnote.client.post(f"/v1/vector_stores/{cities}/search", json=body).json()
+    stages = {stage["name"]: stage["candidates"] for stage in page["explanation"]["stages"]}
+    assert {"dense", "lexical", "fused", "loaded", "returned"} <= stages.keys()
+    assert [hit["chunk_id"] for hit in page["data"]] == [one["chunk_id"] for one in stages["returned"]]
+    assert [one["rank"] for one in stages["fused"]] == [1, 2, 3, 4]
+    assert "explanation" not in footnote.client.post(f"/v1/vector_stores/{cities}/search", json={"query": "a"}).json()
+
+
+def test_boosts_and_recency_travel_with_the_request(footnote: Footnote, cities: str) -> None:
+    """A boosted country comes first; the older half is halved; a wrong filter in a boost is refused by name."""
+    boosts = [{"filters": is_("country", "eq", "LV"), "factor": 100}]
+    hits = footnote.search(cities, "harbour of Oslo, a river", ranking_options={"boosts": boosts})
+    assert hits[0]["attributes"]["country"] == "LV"
+    recency = {"half_life_days": 1, "weight": 1, "key": "people"}
+    hits = footnote.search(cities, "harbour of Oslo", ranking_options={"recency": recency})
+    assert all(hit["score"] < 1e-6 for hit in hits)
+    body = {"query": "a", "ranking_options": {"boosts": [{"filters": {"type": "like"}, "factor": 2}]}}
+    reply = footnote.client.post(f"/v1/vector_stores/{cities}/search", json=body)
+    assert (reply.status_code, reply.json()["error"]["param"]) == (400, "filters")
+    body = {"query": "a", "ranking_options": {"diversity": 2}}
+    reply = footnote.client.post(f"/v1/vector_stores/{cities}/search", json=body)
+    assert (reply.status_code, reply.json()["error"]["param"]) == (400, "ranking_options.diversity")

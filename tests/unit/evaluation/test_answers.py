@@ -10,7 +10,7 @@ from evaluation.questions import Question
 from generation.answerer import Answer, Outcome
 from generation.backends.base import FinishReason, Usage
 from generation.citations import Citation
-from retrieval.searcher import Passage
+from retrieval.passages import Passage
 from tests.builders import a_passage, an_attempt, sources_of
 
 

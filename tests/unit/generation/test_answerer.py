@@ -150,7 +150,7 @@ def test_the_trace_explains_the_answer(desk: Desk) -> None:
     answers = [desk.ask(generator)[-1] for _ in range(2)]
     trace = answers[0].trace
     assert [p.chunk.chunk_id for p in answers[0].passages] == trace["sources"]
-    assert {"catch_up", "embed", "candidates", "load", "generate"} == trace["seconds"].keys()
+    assert {"catch_up", "embed", "candidates", "rank", "generate"} == trace["seconds"].keys()
     assert [(p.chunk.chunk_id, p.score) for p in answers[0].passages] == [
         (c["chunk_id"], c["score"]) for c in trace["candidates"]
     ]

@@ -10,8 +10,11 @@ from catalog import documents, feed
 from catalog.blobs import BlobStore
 from catalog.database import Database
 from catalog.models import Document, VectorStore
-from retrieval.consistency import check_lexical, rebuild_if_foreign
+from retrieval.consistency import check_lexical, load_vectors, rebuild_if_foreign
 from retrieval.indexes.faiss import FaissIndex
+from retrieval.indexes.partition import Sizes
+from retrieval.indexes.snapshots import Snapshots
+from retrieval.indexes.vectors import VectorReplica
 from retrieval.lexical import LexicalIndex
 from retrieval.replica import Replica
 from tests.builders import IDENTITY, a_publication, a_removal, a_store, publish_text
@@ -160,3 +163,54 @@ def test_documents_of_another_embedding_model_are_not_expected(
     index = LexicalIndex(path)
     assert index.position == 0
     index.close()
+
+
+# --- snapshots of the vectors -----------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def snapshots(database: Database, path: Path, store: VectorStore) -> Snapshots:
+    """Write one of the catalog as it is, as an index does that is large enough."""
+    sizes = Sizes(segment=1)
+    snapshots = Snapshots(path.parent / "vectors", identity=IDENTITY, dimension=64, sizes=sizes)
+    index = FaissIndex(dimension=64, lexical=path, vectors=VectorReplica(64, sizes), snapshots=snapshots)
+    Replica(database, index, identity=IDENTITY).catch_up()
+    index.close()
+    return snapshots
+
+
+def test_a_snapshot_that_lags_behind_is_used(
+    database: Database, blobs: BlobStore, snapshots: Snapshots, store: VectorStore, path: Path
+) -> None:
+    """What came and went since is applied to it."""
+    with database.write() as session:
+        document_id = session.scalars(select(Document.id)).first()
+        documents.remove(database, session, Document.id == document_id)
+    publish_text(database, blobs, store, "three")
+    vectors = load_vectors(database, snapshots, identity=IDENTITY)
+    assert vectors is not None
+    index = FaissIndex(dimension=64, lexical=path, vectors=vectors)
+    Replica(database, index, identity=IDENTITY).catch_up()
+    with database.read() as session:
+        assert vectors.table.known_ids() == set(session.scalars(select(Document.id)))
+    index.close()
+
+
+def test_a_snapshot_of_another_state_of_the_catalog_is_not_used(
+    database: Database, snapshots: Snapshots, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A restored backup may know other documents, and another last change."""
+    with database.write() as session:
+        session.delete(session.scalars(select(Document)).first())
+    assert load_vectors(database, snapshots, identity=IDENTITY) is None
+    assert "another state of the catalog" in caplog.text
+
+
+def test_a_snapshot_from_the_future_is_not_used(database: Database, snapshots: Snapshots) -> None:
+    """The catalog ends at an earlier change."""
+    vectors = snapshots.load()
+    assert vectors is not None
+    vectors.position += 10
+    snapshots.write(vectors)
+    assert load_vectors(database, snapshots, identity=IDENTITY) is None
+    snapshots.close()

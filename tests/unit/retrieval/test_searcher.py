@@ -1,6 +1,7 @@
 """A search sees what was committed before it, in its scope, and gives the best passages of both sides."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -17,8 +18,10 @@ from retrieval.filters import parse_filter
 from retrieval.indexes.base import PassageIndex
 from retrieval.indexes.faiss import FaissIndex
 from retrieval.indexes.memory import MemoryIndex
+from retrieval.passages import Passage
 from retrieval.replica import Replica
-from retrieval.searcher import Passage, Ranking, Searcher, SearchRequest
+from retrieval.searcher import Ranking, Searcher, SearchRequest
+from retrieval.stages import Boost, Recency
 from tests.builders import IDENTITY, a_scope, a_store, publish_text
 
 DIMENSION = 64
@@ -158,7 +161,7 @@ def test_a_search_says_what_it_saw(library: Library) -> None:
     library.publish("words")
     result = library.searcher.search(request)
     assert result.index_version == 1
-    assert {"catch_up", "embed", "candidates", "load"} == result.seconds.keys()
+    assert {"catch_up", "embed", "candidates", "rank"} == result.seconds.keys()
     assert all(seconds >= 0 for seconds in result.seconds.values())
 
 
@@ -196,3 +199,75 @@ def test_documents_of_another_model_are_not_indexed(library: Library) -> None:
     library.publish("red car")
     assert library.find("red apple") == ["red car"]
     assert library.replica.index.count() == 1
+
+
+# --- after the fusion -------------------------------------------------------------------------------------------------
+
+
+class LastFirst:
+    """A reranker that likes what others like least: texts that end with a high number."""
+
+    name = "last first"
+
+    def score(self, query: str, texts: Sequence[str]) -> list[float]:
+        return [int(text.split()[-1]) / 100 for text in texts]
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+
+def test_a_reranker_decides_the_order(library: Library) -> None:
+    """Of the pool, which is more than was asked for; without it, or unasked, the fused order stays."""
+    for n in range(20):
+        library.publish(f"red apple {n}")
+    plain = library.find("red apple 0", limit=3)
+    library.searcher = Searcher(library.database, library.replica, HashingEmbedder(), LastFirst())
+    assert library.find("red apple 0", limit=3) == ["red apple 19", "red apple 18", "red apple 17"]
+    (first,) = library.passages("red apple 0", limit=1)
+    assert (first.rerank, first.score) == (0.19, 0.19)
+    assert library.find("red apple 0", limit=3, ranking=Ranking(rerank=False)) == plain
+
+
+def test_boosts_and_age_reorder(library: Library) -> None:
+    """A boosted document comes first, and among equals the younger one."""
+    library.publish("red apple one", state="old")
+    library.publish("red apple two", state="new")
+    for state in ("old", "new"):
+        boost = Boost(filter=parse_filter({"type": "eq", "key": "state", "value": state}), factor=5)
+        first, _ = library.passages("red apple", ranking=Ranking(boosts=[boost]))
+        assert first.chunk.attributes == {"state": state}
+    with library.database.write() as session:
+        session.execute(update(Document).where(Document.text == "red apple two").values(created_at=0.0))
+    library.publish("quite different")
+    recency = Recency(half_life_days=1, weight=1)
+    assert library.find("red apple", ranking=Ranking(recency=recency))[0] == "red apple one"
+
+
+def test_repetitions_make_room_for_others(library: Library) -> None:
+    """However many copies there are, the limit is filled with different passages."""
+    for _ in range(12):
+        library.publish("the same red apple")
+    library.publish("a red apple and another thing")
+    assert library.find("the same red apple", limit=2) == ["the same red apple"] * 2
+    found = library.find("the same red apple", limit=2, ranking=Ranking(deduplicate=True))
+    assert found == ["the same red apple", "a red apple and another thing"]
+
+
+def test_diversity_brings_different_passages(library: Library) -> None:
+    """A passage that is unlike the first one comes before one that is like it."""
+    for text in ("red apple tree", "red apple tree house", "red car"):
+        library.publish(text)
+    assert library.find("red apple tree", limit=2) == ["red apple tree", "red apple tree house"]
+    assert library.find("red apple tree", limit=2, ranking=Ranking(diversity=0.9)) == ["red apple tree", "red car"]
+
+
+def test_a_search_explains_itself(library: Library) -> None:
+    """Every stage names what it left; nobody pays for it who has not asked."""
+    for text in ("red apple", "red car", "quite different"):
+        library.publish(text)
+    request = SearchRequest(queries=["red apple"], scope=a_scope(library.store.id), limit=1, explain=True)
+    result = library.searcher.search(request)
+    left = {stage.name: len(stage.hits) for stage in result.stages}
+    assert left == {"dense": 3, "lexical": 2, "fused": 3, "loaded": 1, "above the threshold": 1, "returned": 1}
+    assert result.stages[-1].hits[0].chunk_id == result.passages[0].chunk.chunk_id
+    assert library.searcher.search(replace(request, explain=False)).stages == ()

@@ -1,0 +1,1 @@
+"""Rerankers: `base` is the seam; one module per back end."""
