@@ -32,8 +32,10 @@ fmt: $(DEV) ## Format the code and mend what can be mended
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-eval: $(DEV) ## Measure answers, refusals and ranking on data/gold
-	$(BIN)/footnote eval data/gold/questions.jsonl --documents data/sample
+eval: $(DEV) ## Measure answers and refusals on data/gold; fails below data/gold/baseline.json
+	$(BIN)/footnote eval run data/gold/questions.jsonl --documents data/sample --name gold --output reports/gold.json
+	$(BIN)/footnote eval report reports/gold.json
+	$(BIN)/footnote eval gate reports/gold.json --baseline data/gold/baseline.json
 
 bench: $(DEV) ## Measure speed, then all of it beside LangChain, LlamaIndex, Haystack and txtai
 	$(BIN)/python -m benchmarks.speed

@@ -1,11 +1,11 @@
 """How well passages are ranked: nDCG, recall and MRR over a judged collection, by ir-measures."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 import ir_measures
 import numpy as np
-from ir_measures import RR, R, nDCG
+from ir_measures import AP, RR, R, nDCG
 from numpy.typing import NDArray
 
 from catalog.feed import DocumentChange, IndexedDocument
@@ -16,17 +16,22 @@ from retrieval.fusion import fuse_normalized
 from retrieval.indexes.base import Hit, PassageIndex, Scope
 from retrieval.searcher import CANDIDATES
 
-MEASURES: Final = (nDCG @ 10, R @ 10, R @ 100, RR @ 10)
+MEASURES: Final = (nDCG @ 10, RR @ 10, AP @ 100, R @ 5, R @ 10, R @ 100)
 _STORE: Final = "vs_evaluation"
-_EMBED_PASSAGES: Final = 1024
+_EMBED_PASSAGES: Final = 256
 
 
 def index_collection(
-    collection: Collection, embedder: Embedder, index: PassageIndex, *, window_tokens: int = WINDOW_TOKENS
+    collection: Collection,
+    embedder: Embedder,
+    index: PassageIndex,
+    *,
+    window_tokens: int = WINDOW_TOKENS,
+    indexed: Callable[[int], None] = lambda passages: None,
 ) -> Sequence[str]:
     """Put every passage into `index` as a document of one chunk, embedded in windows as the pipeline does.
 
-    Returns the passage ids, by chunk id minus 1.
+    `indexed` is told how many more passages are in. Returns the passage ids, by chunk id minus 1.
     """
     ids = list(collection.corpus)
     for first in range(0, len(ids), _EMBED_PASSAGES):
@@ -35,6 +40,7 @@ def index_collection(
         flat = embedder.embed_documents([window for group in windows for window in group]).astype(np.float16)
         parts = np.split(flat, np.cumsum([len(group) for group in windows])[:-1])
         index.apply([_change(first + i, text, part) for i, (text, part) in enumerate(zip(texts, parts, strict=True))])
+        indexed(len(texts))
     return ids
 
 

@@ -1,44 +1,73 @@
-"""A run of questions, written down: a JSON file for machines, lines for people."""
+"""A run as one HTML page that needs nothing beside it: no script, no font, no request."""
 
-import json
+import math
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict
+from collections.abc import Sequence
+from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
-from evaluation.answers import Judged, Scores
+import jinja2
+
+from evaluation.comparison import Comparison
+from evaluation.curves import attempts_of, first_ranks, risk_coverage, thresholds
+from evaluation.measures import estimates, measures_of, parts_of
+from evaluation.runs import Attempt, Item, Run
+
+# Questions that the page tells of, those with a problem first.
+_SHOWN: Final = 400
+# Points of the curve; more cannot be told apart.
+_POINTS: Final = 400
+_THRESHOLDS: Final = tuple(t / 100 for t in range(30, 80, 5))
+# Before this share of the questions the error rate is that of a few.
+_SETTLED: Final = 0.05
 
 
-def write_report(path: Path, scores: Scores, judged: Sequence[Judged], *, setup: dict[str, Any]) -> None:
-    """Write scores, the setup that they hold for, and every question with its answer."""
+def write_report(path: Path, run: Run, comparison: Comparison | None = None) -> None:
+    """Write the page; `comparison` is of an earlier run with this one."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    report = {"setup": setup, "scores": asdict(scores), "questions": [_question(one) for one in judged]}
-    path.write_text(json.dumps(report, indent=1, ensure_ascii=False), encoding="utf-8")
+    path.write_text(render(run, comparison), encoding="utf-8")
 
 
-def by_kind(judged: Sequence[Judged]) -> Iterator[tuple[str, int, int, int, int]]:
-    """Yield kind, questions, retrieved, cited and refused, by kind of question."""
-    for kind, count in sorted(Counter(one.question.kind for one in judged).items()):
-        of_kind = [one for one in judged if one.question.kind == kind]
-        yield (
-            kind,
-            count,
-            sum(one.is_retrieved for one in of_kind),
-            sum(one.is_cited for one in of_kind),
-            sum(one.is_refused for one in of_kind),
-        )
+def render(run: Run, comparison: Comparison | None = None) -> str:
+    """Return the page. What documents and questions say is escaped."""
+    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
+    environment.filters["figure"] = _figure
+    template = environment.from_string(files("evaluation").joinpath("report.html.j2").read_text(encoding="utf-8"))
+    measures = measures_of(run.items)
+    ranked = sorted(run.items, key=lambda item: (item.problem is None, _headline(item, measures[0].name)))
+    return template.render(
+        run=run,
+        measures=measures,
+        estimates=estimates(run.items),
+        parts=parts_of(run),
+        comparison=comparison,
+        curve=_curve(attempts_of(run.items), run.setup.get("min_evidence")),
+        ranks=first_ranks(run.items) if "first_relevant" in run.items[0].details else [],
+        problems=Counter(item.problem for item in run.items if item.problem).most_common(),
+        shown=ranked[:_SHOWN],
+        left_out=len(ranked) - min(_SHOWN, len(ranked)),
+    )
 
 
-def _question(one: Judged) -> dict[str, Any]:
+def _headline(item: Item, name: str) -> float:
+    return item.measures.get(name, 0.0)
+
+
+def _curve(attempts: Sequence[Attempt], served: float | None) -> dict[str, Any] | None:
+    """Return what the plot of risk by coverage draws, or None where there is nothing to draw."""
+    if not attempts:
+        return None
+    points = risk_coverage(attempts)
+    settled = [risk for coverage, risk in points if coverage >= _SETTLED]
     return {
-        **asdict(one.question),
-        "outcome": one.answer.outcome.value,
-        "is_retrieved": one.is_retrieved,
-        "is_cited": one.is_cited,
-        "answer_given": one.answer.text,
-        "cited": [
-            {"document": c.source.passage.chunk.filename, "page": c.page, "quote": c.quote}
-            for c in one.answer.citations
-        ],
+        "points": [*points[:: math.ceil(len(points) / _POINTS)], points[-1]],
+        # The upper end of the axis, in tenths.
+        "top": min(10, math.ceil(10 * max(settled)) + 1) / 10,
+        "served": thresholds(attempts, [served])[0] if served is not None else None,
+        "thresholds": thresholds(attempts, sorted({*_THRESHOLDS, *([served] if served is not None else [])})),
     }
+
+
+def _figure(value: float | None, spec: str = ".3f") -> str:
+    return "" if value is None else format(value, spec)

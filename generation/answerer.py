@@ -73,6 +73,8 @@ class Answer:
     passages: Sequence[Passage]
     finish_reason: FinishReason
     usage: Usage
+    # Of the generator, see Finished; what it refused below is its own setting.
+    evidence: float | None = None
     index_version: int
     # Name, version and SHA-256 of the prompt template.
     prompt: Mapping[str, Any]
@@ -141,6 +143,7 @@ class Answerer:
             passages=found.passages,
             finish_reason=writing.finished.reason,
             usage=writing.finished.usage,
+            evidence=writing.finished.evidence,
             index_version=found.index_version,
             prompt={"name": prompt.template, "version": prompt.version, "sha256": prompt.sha256},
             trace={
@@ -159,6 +162,7 @@ class Answerer:
                     for p in found.passages
                 ],
                 "dropped_markers": writing.dropped_markers,
+                "evidence": writing.finished.evidence,
                 "seconds": dict(seconds),
             },
         )

@@ -17,6 +17,7 @@ from catalog.files import NewFile
 from catalog.jobs import Job
 from catalog.models import DEFAULT_PROJECT, File, VectorStore, VectorStoreFile
 from catalog.stores import NewVectorStore, NewVectorStoreFile
+from evaluation.runs import Attempt, Item, Run, Task
 from generation.backends.base import Source
 from retrieval.embedders.hashing import HashingEmbedder
 from retrieval.indexes.base import Scope
@@ -177,3 +178,34 @@ def a_passage(text: str = "Some words.", *, score: float = 1.0, **overrides: Any
 
 def sources_of(passages: Sequence[Passage]) -> list[Source]:
     return [Source(number=number, passage=passage) for number, passage in enumerate(passages, start=1)]
+
+
+def an_item(number: int = 1, **overrides: Any) -> Item:
+    """Build question `number` of a run; a keyword `measures` gives its values."""
+    fields: dict[str, Any] = {
+        "id": f"q{number}",
+        "text": f"Question {number}?",
+        "part": "fact",
+        "measures": {"answer accuracy": 1.0},
+    }
+    return Item(**fields | overrides)
+
+
+def an_attempt(confidence: float, *, is_right: bool, is_answerable: bool = True) -> Attempt:
+    return Attempt(confidence=confidence, is_right=is_right, is_answerable=is_answerable)
+
+
+def a_run(*items: Item, **overrides: Any) -> Run:
+    fields: dict[str, Any] = {
+        "name": "a run",
+        "task": Task.ANSWERS,
+        "created_at": "2026-01-02T03:04:05+00:00",
+        "setup": {"data": "0123"},
+        "items": list(items) or [an_item()],
+    }
+    return Run(**fields | overrides)
+
+
+def a_run_of(values: Sequence[float], name: str = "answer accuracy", **overrides: Any) -> Run:
+    """Build a run whose questions have these values of one measure."""
+    return a_run(*(an_item(n, measures={name: value}) for n, value in enumerate(values)), **overrides)

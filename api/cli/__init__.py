@@ -22,7 +22,6 @@ _ORDER: Final = (
     "fsck",
     "compact",
     "doctor",
-    "eval",
 )
 
 

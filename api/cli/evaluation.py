@@ -1,72 +1,227 @@
-"""footnote eval"""
+"""footnote eval run | answers | ranking | compare | gate | report"""
 
 import tempfile
 import threading
-from dataclasses import asdict
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.progress import track
-from rich.table import Table
+from rich.progress import Progress
 from rich.text import Text
 
+from api.cli import evaluation_tables as tables
 from api.cli.root import app, configure_logging, console
 from api.settings import Settings, load_settings
-from api.wiring import Services, make_worker, models_folder, open_services
+from api.wiring import Services, make_embedder, make_worker, models_folder, open_services
 from catalog import stores
 from catalog.models import DEFAULT_PROJECT, JobStatus, VectorStore
 from catalog.stores import NewVectorStore
-from evaluation.answers import Judged, judge, score
+from evaluation.answers import ask, item_of
+from evaluation.collections import files_of, load_answer_set, load_parts
+from evaluation.comparison import compare
+from evaluation.gate import baseline_of, check, load_baseline, save_baseline
 from evaluation.questions import Question, load_questions
-from evaluation.report import by_kind, write_report
+from evaluation.report import write_report
+from evaluation.runs import Item, Run, Task, data_digest, load_run, new_run, run_name, save_run, versions
 from ingest.sources.local import LocalSource
 from ingest.sync import SyncOptions, sync
 from retrieval.indexes.base import Scope
 
+commands = typer.Typer(no_args_is_help=True, help="Measure answers, refusals and rankings.")
+app.add_typer(commands, name="eval")
 
-@app.command("eval")
-def evaluate(
+_Name = Annotated[str | None, typer.Option(help="Name of the run; without it task and time.")]
+_Output = Annotated[
+    Path | None, typer.Option(help="File that the run is stored in; without it FOOTNOTE_HOME/evaluation/NAME.json.")
+]
+_Pool = Annotated[
+    Path | None, typer.Option(help="Folder whose corpus.jsonl is added, as passages that answer nothing.")
+]
+_RunArgument = Annotated[str, typer.Argument(help="Name of a run, or its .json file.")]
+
+
+@commands.command("run")
+def run_questions(
     questions: Annotated[Path, typer.Argument(help="questions.jsonl: question, answer, document, quote.")],
     documents: Annotated[Path, typer.Option(help="Folder with the documents that they are about.")],
-    report: Annotated[Path, typer.Option(help="Where the full report goes.")] = Path("reports/eval.json"),
+    name: _Name = None,
+    output: _Output = None,
 ) -> None:
-    """Measure how well questions about a folder are answered, and refused where it has no answer."""
+    """Ask your own questions of a folder of documents, and measure answers, footnotes and refusals."""
+    settings, name = _settings(), run_name(Task.ANSWERS, name)
+    asked = load_questions(questions)
+    run = _answer(settings, asked, documents, data=data_digest([questions, documents]), name=name)
+    _store(settings, run, output)
+
+
+@commands.command()
+def answers(
+    folder: Annotated[Path, typer.Argument(help="A judged collection whose queries have `answers`.")],
+    sample: Annotated[int | None, typer.Option(min=1, help="Ask so many of them, the same at each run.")] = None,
+    pool: _Pool = None,
+    name: _Name = None,
+    output: _Output = None,
+) -> None:
+    """Ask the queries of a judged collection, each of its passages a document, and measure as `run` does."""
+    settings, name = _settings(), run_name(Task.ANSWERS, name)
+    answer_set = load_answer_set(folder, pool=pool, sample=sample)
+    with tempfile.TemporaryDirectory(prefix="footnote-eval-") as documents:
+        for filename, text in answer_set.documents.items():
+            (Path(documents) / filename).write_text(text, encoding="utf-8")
+        data = data_digest([*files_of(folder), *(files_of(pool) if pool else [])], sample)
+        run = _answer(settings, answer_set.questions, Path(documents), data=data, name=name)
+    _store(settings, run, output)
+
+
+@commands.command()
+def ranking(
+    folders: Annotated[list[Path], typer.Argument(help="Judged collections: corpus.jsonl, queries.jsonl, qrels.")],
+    pool: _Pool = None,
+    name: _Name = None,
+    output: _Output = None,
+) -> None:
+    """Rank the passages of judged collections (BEIR's layout); one part for each, and for each language in it."""
+    from evaluation.ranking_run import rank_collection
+    from retrieval.indexes.faiss import FaissIndex
+
+    settings, name = _settings(), run_name(Task.RANKING, name)
+    collections = [part for folder in folders for part in load_parts(folder, pool=pool)]
+    embedder = make_embedder(settings)
+    items: list[Item] = []
+    with _progress() as progress:
+        for collection in collections:
+            task = progress.add_task(collection.name, total=len(collection.corpus))
+            index = FaissIndex(dimension=embedder.identity.dimension, lexical=None)
+            items += rank_collection(
+                collection,
+                embedder,
+                index,
+                dense_weight=settings.dense_weight,
+                indexed=partial(progress.advance, task),
+            )
+            index.close()
+    embedder.close()
+    setup = {
+        "data": data_digest([path for folder in [*folders, *([pool] if pool else [])] for path in files_of(folder)]),
+        "embedding": embedder.identity.key,
+        "dense_weight": settings.dense_weight,
+        "passages": sum(len(collection.corpus) for collection in collections),
+        **versions(),
+    }
+    _store(settings, new_run(name, Task.RANKING, items, setup=setup), output)
+
+
+@commands.command("compare")
+def compare_runs(
+    old: _RunArgument,
+    new: _RunArgument,
+) -> None:
+    """Compare two runs over the same questions: differences, intervals, and whether chance explains them."""
+    settings = _settings()
+    console.print(*tables.of_comparison(compare(_load(settings, old), _load(settings, new))), sep="\n")
+
+
+@commands.command()
+def gate(
+    run: _RunArgument,
+    baseline: Annotated[Path, typer.Option(help="File with the measures of an accepted run.")],
+    renew: Annotated[bool, typer.Option("--renew", help="Accept this run: write its measures to the file.")] = False,
+) -> None:
+    """Exit with 1 when a measure of a run has fallen below the baseline's interval."""
+    measured = _load(_settings(), run)
+    if renew:
+        save_baseline(baseline_of(measured), baseline)
+        console.print(f"The baseline is now {measured.name}: {baseline}")
+        return
+    checked = list(check(measured, load_baseline(baseline)))
+    console.print(tables.of_gate(checked))
+    if not all(one.passes for one in checked):
+        raise typer.Exit(1)
+
+
+@commands.command()
+def report(
+    run: _RunArgument,
+    against: Annotated[str | None, typer.Option(help="An earlier run, or its .json file, to compare with.")] = None,
+    output: Annotated[Path | None, typer.Option(help="Without it the run's file, ending in .html.")] = None,
+) -> None:
+    """Write a run as one HTML file: measures, curves, the comparison, and every question with what went wrong."""
+    settings = _settings()
+    measured = _load(settings, run)
+    comparison = compare(_load(settings, against), measured) if against else None
+    path = output or _path(settings, run).with_suffix(".html")
+    write_report(path, measured, comparison)
+    console.print(f"Report: {path}")
+
+
+def _settings() -> Settings:
     settings = load_settings(log_level="error")
     configure_logging(settings)
-    asked = load_questions(questions)
+    return settings
+
+
+def _path(settings: Settings, run: str) -> Path:
+    """Return the file of a run that is given by name or by its file, which ends in .json."""
+    return Path(run) if run.endswith(".json") else settings.home / "evaluation" / f"{run}.json"
+
+
+def _load(settings: Settings, run: str) -> Run:
+    return load_run(_path(settings, run))
+
+
+def _store(settings: Settings, run: Run, output: Path | None) -> None:
+    path = output or _path(settings, run.name)
+    save_run(run, path)
+    console.print(*tables.of_run(run), sep="\n")
+    for name in run.setup.get("unread_documents", []):
+        console.print(Text(f"not read, so no question about it could be answered: {name}", "red"))
+    console.print(f"Stored as {run.name}: {path}\n`footnote eval report {output or run.name}` makes a page of it.")
+
+
+def _answer(settings: Settings, questions: Sequence[Question], documents: Path, *, data: str, name: str) -> Run:
+    """Bring the documents into a catalog of their own, ask, and return the run."""
+    with _fresh_services(settings) as services:
+        store = _ingest(services, documents)
+        scope = Scope(vector_store_ids=frozenset([store.id]))
+        asked = ask(questions, services.answerer, scope, services.ranking, min_evidence=settings.min_evidence)
+        with _progress() as progress:
+            items = [item_of(one) for one in progress.track(asked, total=len(questions), description="Asking")]
+        setup = {
+            "data": data,
+            "embedding": services.embedder.identity.key,
+            "generator": services.generator.name,
+            "min_evidence": settings.min_evidence,
+            "dense_weight": settings.dense_weight,
+            "reranker": settings.reranker,
+            "chunks": services.replica.index.count(),
+            "unread_documents": _unread(services, store),
+            **versions(),
+        }
+    return new_run(name, Task.ANSWERS, items, setup=setup)
+
+
+@contextmanager
+def _fresh_services(settings: Settings) -> Iterator[Services]:
+    """Open services over an empty catalog, with the converted model that is there, that refuse nothing."""
     with tempfile.TemporaryDirectory(prefix="footnote-eval-") as home:
-        # A catalog of its own; the converted model is the one that is there.
         fresh = settings.model_copy(
             update={
                 "home": Path(home),
                 "models": models_folder(settings),
                 "database_url": None,
                 "blob_url": None,
+                "min_evidence": 0.0,
             }
         )
         with open_services(fresh) as services:
-            store = _ingest(fresh, services, documents)
-            unread = _unread(services, store)
-            judged = _ask(services, store, asked)
-            scores = score(judged)
-            setup = {
-                "embedding": services.embedder.identity.key,
-                "generator": services.generator.name,
-                "min_evidence": fresh.min_evidence,
-                "dense_weight": fresh.dense_weight,
-                "chunks": services.replica.index.count(),
-                "unread_documents": unread,
-            }
-    write_report(report, scores, judged, setup=setup)
-    _print(judged, asdict(scores))
-    for name in unread:
-        console.print(Text(f"not read, so no question about it could be answered: {name}", "red"))
-    console.print(f"Every question with its answer: {report}")
+            yield services
 
 
-def _ingest(settings: Settings, services: Services, folder: Path) -> VectorStore:
-    catalog = services.catalog
+def _ingest(services: Services, folder: Path) -> VectorStore:
+    catalog, settings = services.catalog, services.settings
     with catalog.database.write() as session:
         store = stores.create(
             session,
@@ -75,11 +230,18 @@ def _ingest(settings: Settings, services: Services, folder: Path) -> VectorStore
             ),
         )
     options = SyncOptions(max_bytes=settings.max_file_bytes, prune=False)
-    entries = sync(catalog.database, catalog.blobs, store, LocalSource(folder), options).entries
+    sync(catalog.database, catalog.blobs, store, LocalSource(folder), options)
     worker = make_worker(settings, catalog, services.embedder, name="evaluation")
     stop = threading.Event()
-    for _ in track(entries, description="Reading documents", console=console, transient=True):
-        worker.run_one(stop)
+    with _progress() as progress:
+        task = progress.add_task("Reading documents")
+        # A turn reads several small files, and an archive becomes more of them.
+        while worker.run_one(stop):
+            with catalog.database.read() as session:
+                counts = stores.file_counts(session, [store.id])[store.id]
+            progress.update(
+                task, total=counts["total"], completed=counts["total"] - counts[JobStatus.IN_PROGRESS.value]
+            )
     return store
 
 
@@ -93,16 +255,5 @@ def _unread(services: Services, store: VectorStore) -> list[str]:
         ]
 
 
-def _ask(services: Services, store: VectorStore, questions: list[Question]) -> list[Judged]:
-    scope = Scope(vector_store_ids=frozenset([store.id]))
-    answers = judge(questions, services.answerer, scope, services.ranking)
-    return list(track(answers, description="Asking", total=len(questions), console=console, transient=True))
-
-
-def _print(judged: list[Judged], scores: dict[str, float]) -> None:
-    table = Table("Kind", "Questions", "In first 5 passages", "Cited", "Refused", box=None, pad_edge=False)
-    for row in by_kind(judged):
-        table.add_row(*map(str, row))
-    console.print(table)
-    for name, value in scores.items():
-        console.print(f"{name.replace('_', ' '):20} {value:.3g}")
+def _progress() -> Progress:
+    return Progress(console=console, transient=True, disable=not console.is_interactive)

@@ -13,7 +13,7 @@ from api.wiring import Services, open_services
 from catalog import documents, stores
 from catalog.errors import NotFound
 from catalog.models import DEFAULT_PROJECT
-from evaluation.answers import holds
+from evaluation.matching import holds
 from generation.answerer import Answer, AnswerRequest
 from generation.citations import Citation
 from retrieval.explain import follow, verdict

@@ -67,6 +67,8 @@ class TextDelta:
 class Finished:
     reason: FinishReason
     usage: Usage
+    # How sure the generator is that its sources answer, about 0 to 1, when it refused too; None when it cannot tell.
+    evidence: float | None = None
 
 
 class Generator(Protocol):

@@ -81,7 +81,8 @@ class ExtractiveGenerator:
     def generate(
         self, prompt: Prompt, *, max_tokens: int, cancelled: Callable[[], bool]
     ) -> Iterator[TextDelta | Finished]:
-        quotes = choose_quotes(self.candidates(prompt.question, prompt.sources), min_evidence=self._min_evidence)
+        candidates = self.candidates(prompt.question, prompt.sources)
+        quotes = choose_quotes(candidates, min_evidence=self._min_evidence)
         read = sum(self.count_tokens(text) for text in (prompt.question, *(s.text for s in prompt.sources)))
         written, reason = 0, FinishReason.STOP
         if not quotes:
@@ -96,7 +97,8 @@ class ExtractiveGenerator:
                 break
             yield TextDelta(text=f"{chr(10) * 2 if position else ''}{quote.text} [{quote.source.number}]")
             written += tokens
-        yield Finished(reason=reason, usage=Usage(input_tokens=read, output_tokens=written))
+        evidence = candidates[0].evidence if candidates else 0.0
+        yield Finished(reason=reason, usage=Usage(input_tokens=read, output_tokens=written), evidence=evidence)
 
     def candidates(self, question: str, sources: Sequence[Source]) -> list[Candidate]:
         """Return everything in the best sources that may be quoted, with its evidence, best first."""

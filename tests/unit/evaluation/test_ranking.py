@@ -1,58 +1,30 @@
-"""Judged collections are read and measured as their figures are published."""
-
-import gzip
-import json
-from pathlib import Path
+"""Judged collections are indexed, searched and measured as their figures are published."""
 
 import pytest
 
-from catalog.errors import InvalidRequest
-from evaluation.collections import Collection, load_collection
+from evaluation.collections import Collection
 from evaluation.ranking import candidates, index_collection, measure
 from retrieval.embedders.hashing import HashingEmbedder
 from retrieval.indexes.base import Hit
 from retrieval.indexes.memory import MemoryIndex
 
 CORPUS = {"d1": "red apples", "d2": "green pears", "d3": "blue plums"}
-QUERIES = {"q1": "red apples", "q2": "blue plums"}
+COLLECTION = Collection(
+    name="tiny",
+    corpus=CORPUS,
+    queries={"q1": "red apples", "q2": "blue plums"},
+    qrels={"q1": {"d1": 1}, "q2": {"d3": 2}},
+)
 
 
-def a_folder(folder: Path, *, zipped: bool = False) -> Path:
-    (folder / "qrels").mkdir(parents=True)
-    (folder / "qrels" / "test.tsv").write_text("query-id\tcorpus-id\tscore\nq1\td1\t1\nq2\td3\t2\nq2\td1\t0\n")
-    for name, rows in (("corpus", CORPUS), ("queries", {**QUERIES, "q3": "unjudged"})):
-        text = "\n".join(json.dumps({"_id": i, "title": "", "text": t}) for i, t in rows.items())
-        if zipped:
-            (folder / f"{name}.jsonl.gz").write_bytes(gzip.compress(text.encode()))
-        else:
-            (folder / f"{name}.jsonl").write_text(text)
-    return folder
-
-
-@pytest.mark.parametrize("zipped", [False, True])
-def test_a_collection_is_read_plain_or_zipped(tmp_path: Path, zipped: bool) -> None:
-    """Judgements of 0 and queries without a judgement are left out."""
-    collection = load_collection(a_folder(tmp_path / "tiny", zipped=zipped))
-    assert collection == Collection(
-        name="tiny", corpus=CORPUS, queries=QUERIES, qrels={"q1": {"d1": 1}, "q2": {"d3": 2}}
-    )
-
-
-def test_a_missing_file_is_named(tmp_path: Path) -> None:
-    """A folder that is no collection says what it lacks."""
-    with pytest.raises(InvalidRequest, match=r"test\.tsv"):
-        load_collection(tmp_path)
-
-
-def test_a_perfect_ranking_has_perfect_measures(tmp_path: Path) -> None:
+def test_a_perfect_ranking_has_perfect_measures() -> None:
     """Through index, candidates and fusion, for each weight."""
-    collection = load_collection(a_folder(tmp_path / "tiny"))
     embedder = HashingEmbedder()
     index = MemoryIndex(dimension=embedder.identity.dimension)
-    ids = index_collection(collection, embedder, index)
-    found = candidates(collection, embedder, index)
+    ids = index_collection(COLLECTION, embedder, index)
+    found = candidates(COLLECTION, embedder, index)
     for weight in (0.0, 0.5, 1.0):
-        assert measure(collection, ids, found, dense_weight=weight)["nDCG@10"] == pytest.approx(1.0)
+        assert measure(COLLECTION, ids, found, dense_weight=weight)["nDCG@10"] == pytest.approx(1.0)
 
 
 def test_a_wrong_ranking_is_measured_as_such() -> None:

@@ -47,7 +47,7 @@ class ScriptedGenerator:
                 yield Finished(reason=FinishReason.CANCELLED, usage=Usage(input_tokens=1, output_tokens=0))
                 return
             yield TextDelta(text=self.script[position : position + 3])
-        yield Finished(reason=FinishReason.STOP, usage=Usage(input_tokens=5, output_tokens=max_tokens))
+        yield Finished(reason=FinishReason.STOP, usage=Usage(input_tokens=5, output_tokens=max_tokens), evidence=0.7)
 
     def close(self) -> None:
         """Nothing is held."""
@@ -158,6 +158,7 @@ def test_the_trace_explains_the_answer(desk: Desk) -> None:
     assert {"name", "version", "sha256"} == answers[0].prompt.keys()
     assert answers[0].index_version == 2
     assert answers[0].trace["nonce"] != answers[1].trace["nonce"]
+    assert (answers[0].evidence, trace["evidence"]) == (0.7, 0.7)
     assert trace["nonce"] in generator.prompts[0].messages[0].content
 
 

@@ -54,6 +54,23 @@ def test_the_bar_for_an_answer_can_be_moved(embedder: HashingEmbedder) -> None:
     assert write(ExtractiveGenerator(embedder, min_evidence=1.1), prompt)[0] == NO_ANSWER
 
 
+@pytest.mark.parametrize("question", ["When is the red pump checked?", "Who installed a quantum telescope?"])
+def test_evidence_says_what_a_threshold_would_have_done(embedder: HashingEmbedder, question: str) -> None:
+    """It is the same with any threshold, and the threshold decides nothing but whether it is answered."""
+    prompt = a_prompt(question, "Other matters are here.", PUMP)
+    free, finished = write(ExtractiveGenerator(embedder, min_evidence=0.0), prompt)
+    assert finished.evidence is not None
+    for threshold in (finished.evidence - 1e-6, finished.evidence, finished.evidence + 1e-6):
+        text, same = write(ExtractiveGenerator(embedder, min_evidence=threshold), prompt)
+        assert same.evidence == finished.evidence
+        assert text == (free if finished.evidence >= threshold else NO_ANSWER)
+
+
+def test_without_a_source_there_is_no_evidence(generator: ExtractiveGenerator) -> None:
+    """Nothing to quote is the least sure of all."""
+    assert write(generator, a_prompt("When is the red pump checked?"))[1].evidence == 0.0
+
+
 def test_it_ends_at_the_limit_of_tokens(generator: ExtractiveGenerator) -> None:
     """A sentence that does not fit is not begun."""
     text, finished = write(generator, a_prompt("When is the red pump checked?", PUMP), max_tokens=3)
