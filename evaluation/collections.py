@@ -30,9 +30,13 @@ def load_collection(folder: Path) -> Collection:
         for row in csv.DictReader(lines, delimiter="\t"):
             if int(row["score"]) > 0:
                 qrels.setdefault(row["query-id"], {})[row["corpus-id"]] = int(row["score"])
-    corpus = {row["_id"]: f"{row.get('title') or ''}\n{row['text']}".strip() for row in _rows(folder / "corpus.jsonl")}
     queries = {row["_id"]: row["text"] for row in _rows(folder / "queries.jsonl") if row["_id"] in qrels}
-    return Collection(name=folder.name, corpus=corpus, queries=queries, qrels=qrels)
+    return Collection(name=folder.name, corpus=load_corpus(folder), queries=queries, qrels=qrels)
+
+
+def load_corpus(folder: Path) -> dict[str, str]:
+    """Read the passages of a folder, by id: title, a line end, text. Raises InvalidRequest for a file that is missing."""
+    return {row["_id"]: f"{row.get('title') or ''}\n{row['text']}".strip() for row in _rows(folder / "corpus.jsonl")}
 
 
 def _rows(path: Path) -> Iterator[dict[str, Any]]:

@@ -5,6 +5,9 @@ import unicodedata
 from collections.abc import Iterator
 from typing import Final
 
+# Of the terms. An index of another format is made anew.
+FORMAT: Final = 1
+
 # Scripts written without spaces: Thai, Lao, Khmer, Myanmar, Japanese, Chinese. They are cut into bigrams.
 _UNSPACED: Final = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
 # Signs among them are no parts of words: `・`, `။`, `฿`.

@@ -1,4 +1,4 @@
-"""The embedded index: FAISS for vectors, FTS5 for words, both replicas of the catalog."""
+"""The embedded index: FAISS for vectors, tantivy for words, both replicas of the catalog."""
 
 import threading
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -13,12 +13,9 @@ from numpy.typing import NDArray
 from catalog.feed import DocumentChange, IndexedDocument
 from retrieval.indexes.base import Hit, Scope, Vector, check_dimension
 from retrieval.lexical import LexicalIndex
-from retrieval.purging import Purger
 
 # Rows of a segment. Measured with 384 dimensions: removing rows from one takes 1 ms, moving half of its rows 7 ms.
 _SEGMENT_ROWS: Final = 16_384
-# Passages that a removal purges by itself before it leaves the rest to the background: 2 ms.
-_PURGE_AT_ONCE: Final = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,18 +26,16 @@ class _Document:
 
 
 class FaissIndex:
-    """Vectors in memory, searched exactly, each vector store for itself; words in one FTS5 file per machine.
+    """Vectors in memory, searched exactly, each vector store for itself; words in one folder per machine.
 
     Vectors stay float16, as they are stored (2 bytes per dimension): the scalar quantiser computes with their exact
-    values. The vectors of a removed document go at once; of its postings, which no search sees any more, a few do, and
-    the others in the background.
+    values.
     """
 
     def __init__(self, *, dimension: int, lexical: Path | None) -> None:
-        """`lexical`: the FTS5 file; None keeps it in memory."""
+        """`lexical`: the folder of words; None takes a temporary one."""
         self._dimension = dimension
         self._lexical = LexicalIndex(lexical)
-        self._purger = Purger(self._lexical)
         self._lock = threading.Lock()
         self._partitions: dict[str, _Partition] = {}
         self._documents: dict[int, _Document] = {}
@@ -57,8 +52,6 @@ class FaissIndex:
         self._lexical.apply(changes)
         with self._lock:
             self._apply_vectors([change for change in changes if change.seq > self._position])
-        if self._lexical.purge(_PURGE_AT_ONCE) == _PURGE_AT_ONCE:
-            self._purger.wake()
 
     def _apply_vectors(self, changes: Sequence[DocumentChange]) -> None:
         gone: dict[str, set[int]] = {}
@@ -99,7 +92,7 @@ class FaissIndex:
             allowed = None if sees_all else self._admitted(scope)
         hits = self._lexical.search(query, limit=limit, document_ids=allowed)
         if sees_all and self._lexical.position != position:
-            # Another process has written on: the file may hold stores that this one does not know yet.
+            # Another process has written on: the folder may hold stores that this one does not know yet.
             with self._lock:
                 allowed = self._admitted(scope)
             hits = self._lexical.search(query, limit=limit, document_ids=allowed)
@@ -110,7 +103,6 @@ class FaissIndex:
             return sum(document.chunks for document in self._documents.values())
 
     def close(self) -> None:
-        self._purger.close()
         with self._lock:
             self._partitions.clear()
             self._documents.clear()

@@ -19,7 +19,7 @@ from tests.builders import IDENTITY, a_publication, a_removal, a_store, publish_
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
-    return tmp_path / "lexical.sqlite"
+    return tmp_path / "lexical"
 
 
 def follow(database: Database, path: Path) -> None:
