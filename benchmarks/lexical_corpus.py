@@ -19,7 +19,7 @@ _QUESTIONS_OF_EACH: Final = 40
 class Texts:
     """Real sentences in random company, so words are as frequent as in real text, and no two passages are equal.
 
-    Every passage also names a part that no other one names, as the dictionary of real documents grows with their number.
+    Every passage also names a part that no other one names: the dictionary of real documents grows with their number.
     """
 
     def __init__(self, data: Path, *, seed: int) -> None:

@@ -14,7 +14,7 @@ import numpy as np
 
 from catalog.errors import ServiceUnavailable
 from catalog.feed import DocumentChange
-from retrieval.analysis import terms
+from retrieval.analysis import index_terms
 from retrieval.bm25 import idf
 from retrieval.indexes.base import Hit
 from retrieval.postings import Postings, Snapshot, rounded
@@ -99,7 +99,7 @@ class LexicalIndex:
 
     def search(self, query: str, *, limit: int, document_ids: Collection[int] | None) -> list[Hit]:
         """Return at most `limit` passages, best first; ties by chunk id. `document_ids` None means all documents."""
-        wanted = list(dict.fromkeys(terms(query)))[:_MAX_QUERY_TERMS]
+        wanted = list(dict.fromkeys(index_terms(query)))[:_MAX_QUERY_TERMS]
         if not wanted or (document_ids is not None and not document_ids):
             return []
         with self._lock:

@@ -30,6 +30,8 @@ _STATE: Final = "position.json"
 _META: Final = "meta.json"
 # Of opening, where a folder may be made or emptied. tantivy has a lock of its own for writing.
 _LOCK: Final = "open.lock"
+# How tantivy names an error of the system, in contrast to bytes that make no sense.
+_OS_ERROR: Final = "Os { code:"
 # Of the writer; what does not fit becomes another segment.
 _HEAP_BYTES: Final = 48_000_000
 _RETRY_INTERVAL_S: Final = 0.02
@@ -90,7 +92,7 @@ class Postings:
                     self._index = self._open()
                     self.snapshot = self._load()
                 except (ValueError, KeyError, FileNotFoundError) as error:
-                    if "IoError" in str(error):
+                    if _OS_ERROR in str(error):
                         raise
                     log.warning("The lexical index %s is built anew: %s", path, error)
                     self._empty_folder()

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 
 from catalog.feed import DocumentChange
-from retrieval.analysis import terms
+from retrieval.analysis import index_terms
 from retrieval.bm25 import stored_length, term_weight
 
 
@@ -30,7 +30,7 @@ def analyse(change: DocumentChange) -> AnalysedChange:
     document, passages = change.document, None
     if document is not None:
         pairs = zip(document.chunk_ids.tolist(), document.texts, strict=True)
-        passages = [AnalysedPassage(chunk_id=chunk_id, terms=terms(text)) for chunk_id, text in pairs]
+        passages = [AnalysedPassage(chunk_id=chunk_id, terms=index_terms(text)) for chunk_id, text in pairs]
     return AnalysedChange(seq=change.seq, document_id=change.document_id, passages=passages)
 
 
@@ -60,6 +60,9 @@ class RecentChanges:
         return self._documents.keys()
 
     def add(self, change: AnalysedChange) -> None:
+        """Take over a change; a document that is here already is passed over."""
+        if change.passages is not None and change.document_id in self._documents:
+            return
         self.changes.append(change)
         if change.passages is None:
             self._remove(change.document_id)

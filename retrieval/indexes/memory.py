@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from catalog.feed import DocumentChange, IndexedDocument
-from retrieval.analysis import terms
+from retrieval.analysis import index_terms
 from retrieval.bm25 import idf, term_weight
 from retrieval.indexes.base import Hit, Scope, Vector, check_dimension
 
@@ -48,7 +48,7 @@ class MemoryIndex:
 
     def search_lexical(self, query: str, *, limit: int, scope: Scope) -> list[Hit]:
         bags = {
-            int(chunk_id): (document, Counter(terms(text)))
+            int(chunk_id): (document, Counter(index_terms(text)))
             for document in self._snapshot()
             for chunk_id, text in zip(document.chunk_ids, document.texts, strict=True)
         }
@@ -56,7 +56,7 @@ class MemoryIndex:
             return []
         average = sum(bag.total() for _, bag in bags.values()) / len(bags)
         scores: dict[int, float] = {}
-        for term in dict.fromkeys(terms(query)):
+        for term in dict.fromkeys(index_terms(query)):
             holders = [(i, d, bag) for i, (d, bag) in bags.items() if term in bag]
             for chunk_id, document, bag in holders:
                 if scope.admits(document.vector_store_id, document.attributes):

@@ -212,20 +212,20 @@ def test_a_large_document_goes_at_once(path: Path, opened: list[FaissIndex]) -> 
     """The next search of every process sees nothing of it, whether the disk has been told or not."""
     one, other = (FaissIndex(dimension=DIMENSION, lexical=path) for _ in range(2))
     opened += [one, other]
-    changes = [a_publication(1, 1, *[f"words {n}" for n in range(999)]), a_publication(2, 2, "words stay")]
+    changes = [a_publication(1, 1, *[f"words {n}" for n in range(999)]), a_publication(2, 20, "words stay")]
     for index in (one, other):
         index.apply(changes)
     one.apply([a_removal(3, 1)])
     for index in (one, other):
         index.apply([a_removal(3, 1)])
-        assert [200] == ids(dense(index, "words")) == ids(lexical(index, "words"))
+        assert [2000] == ids(dense(index, "words")) == ids(lexical(index, "words"))
         assert index.count() == 1
     one.close()
     other.close()
     opened.clear()
     left = LexicalIndex(path)
-    assert left.passage_counts() == {2: 1}
-    assert [hit.chunk_id for hit in left.search("words", limit=10, document_ids=None)] == [200]
+    assert left.passage_counts() == {20: 1}
+    assert [hit.chunk_id for hit in left.search("words", limit=10, document_ids=None)] == [2000]
     left.close()
 
 
