@@ -141,7 +141,7 @@ def models_folder(settings: Settings) -> Path:
 
 
 def lexical_path(settings: Settings) -> Path:
-    return settings.home / "lexical.sqlite"
+    return settings.home / "lexical"
 
 
 def vectors_folder(settings: Settings) -> Path:

@@ -10,7 +10,6 @@ import sqlite3
 import sys
 import tempfile
 import time
-from collections.abc import Iterable
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +19,7 @@ import httpx
 import psutil
 
 from api.settings import load_settings
-from api.wiring import lexical_path, open_catalog
+from api.wiring import open_catalog
 from benchmarks.deletion import Site, Words, service
 
 _SIZES: Final = (1_000, 100_000)
@@ -28,6 +27,8 @@ _SIZES: Final = (1_000, 100_000)
 _FILLING: Final = 500
 # Enough for several checkpoints of the log and merges of the postings to fall into the measurement.
 _DOCUMENTS: Final = 100
+# After the last change an API writes words to disk within that time.
+_WORDS_WRITTEN_WITHIN_S: Final = 5.0
 # Gives about 20 chunks.
 _WORDS: Final = 4_000
 
@@ -65,7 +66,6 @@ def _measure(size: int) -> str:
     """Return the table's line for a store that has so many chunks."""
     with tempfile.TemporaryDirectory(prefix="footnote-bench-", ignore_cleanup_errors=True) as folder:
         settings = load_settings(home=Path(folder), embedding_backend="hashing", log_level="error")
-        databases = [settings.home / "catalog.sqlite", lexical_path(settings)]
         with open_catalog(settings) as catalog:
             site = Site(catalog, settings)
             for _ in range(-(-size // _FILLING)):
@@ -74,10 +74,10 @@ def _measure(size: int) -> str:
         texts = [words.text(_WORDS) for _ in range(_DOCUMENTS + 1)]
         with service(settings) as url, httpx.Client(base_url=url, timeout=600) as client:
             _add(client, site.store_id, texts.pop())
-            _check_point(databases)
+            _check_point(settings.home / "catalog.sqlite")
             before = _written(settings.home)
             chunks = sum(_add(client, site.store_id, text) for text in texts)
-            _check_point(databases)
+            _check_point(settings.home / "catalog.sqlite")
             added = _written(settings.home).since(before)
     figures = (sum(map(len, texts)), added.disk, added.calls, added.size)
     means = " | ".join(f"{figure / len(texts) / 1000:,.0f}" for figure in figures)
@@ -99,12 +99,12 @@ def _add(client: httpx.Client, store_id: str, text: str) -> int:
     return int(entry["coverage"]["chunks"])
 
 
-def _check_point(databases: Iterable[Path]) -> None:
-    """Bring what is in the logs into the databases, as of the end of the measurement, or of what was before it."""
-    for path in databases:
-        with closing(sqlite3.connect(path, timeout=60)) as connection:
-            busy, _, _ = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
-            assert not busy, f"{path} was in use"
+def _check_point(path: Path) -> None:
+    """Bring what is in the log into the database, and words to disk, as of now."""
+    time.sleep(_WORDS_WRITTEN_WITHIN_S)
+    with closing(sqlite3.connect(path, timeout=60)) as connection:
+        busy, _, _ = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        assert not busy, f"{path} was in use"
 
 
 def _written(home: Path) -> Written:

@@ -137,13 +137,6 @@ def document_ids(session: Session) -> set[int]:
     return set(session.scalars(select(Change.document_id)))
 
 
-def removals_after(session: Session, seq: int) -> dict[int, int]:
-    """Return the documents that are gone and have a change after `seq`, each with the number of that change."""
-    gone = Change.document_id.not_in(select(Document.id))
-    rows = session.execute(select(Change.document_id, Change.seq).where(Change.seq > seq, gone))
-    return {row.document_id: row.seq for row in rows}
-
-
 def pending_ids(session: Session, seq: int) -> set[int]:
     """Return the documents with a change after `seq`."""
     return set(session.scalars(select(Change.document_id).where(Change.seq > seq)))

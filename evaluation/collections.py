@@ -44,7 +44,7 @@ def load_collection(folder: Path) -> Collection:
     """Read a folder. Queries without a judgement are left out. Raises InvalidRequest for a file that is missing."""
     qrels = _qrels(folder)
     queries = {row["_id"]: row["text"] for row in _rows(folder / "queries.jsonl") if row["_id"] in qrels}
-    return Collection(name=folder.name, corpus=_corpus(folder), queries=queries, qrels=qrels)
+    return Collection(name=folder.name, corpus=load_corpus(folder), queries=queries, qrels=qrels)
 
 
 def load_parts(folder: Path, *, pool: Path | None = None) -> list[Collection]:
@@ -55,7 +55,7 @@ def load_parts(folder: Path, *, pool: Path | None = None) -> list[Collection]:
     Raises InvalidRequest as `load_collection` does, and for a passage id that corpus and pool share.
     """
     whole = load_collection(folder)
-    distractors = _corpus(pool) if pool else {}
+    distractors = load_corpus(pool) if pool else {}
     if shared := whole.corpus.keys() & distractors.keys():
         raise InvalidRequest(f"{str(folder)!r} and the pool {str(pool)!r} both have a passage {min(shared)!r}.")
     name = f"{whole.name}+pool" if pool else whole.name
@@ -82,13 +82,13 @@ def load_answer_set(folder: Path, *, pool: Path | None = None, sample: int | Non
     which stand in a relevant passage; where none does, the passage alone decides. `sample`: so many of the queries,
     drawn with a fixed seed. Raises InvalidRequest as `load_collection` does, and when no query has an answer.
     """
-    qrels, corpus = _qrels(folder), _corpus(folder)
+    qrels, corpus = _qrels(folder), load_corpus(folder)
     rows = list(_rows(folder / "queries.jsonl"))
     if not any(row.get("answers") for row in rows):
         raise InvalidRequest(f"The queries of {str(folder)!r} carry no `answers`; `footnote eval ranking` needs none.")
     if sample is not None and sample < len(rows):
         rows = random.Random(_SEED).sample(rows, sample)
-    passages = corpus | (_corpus(pool) if pool else {})
+    passages = corpus | (load_corpus(pool) if pool else {})
     names = {passage_id: _filename(n, passage_id) for n, passage_id in enumerate(passages, start=1)}
     return AnswerSet(
         name=f"{folder.name}+pool" if pool else folder.name,
@@ -140,7 +140,8 @@ def _qrels(folder: Path) -> dict[str, dict[str, int]]:
     return qrels
 
 
-def _corpus(folder: Path) -> dict[str, str]:
+def load_corpus(folder: Path) -> dict[str, str]:
+    """Read the passages of a folder, by id: title, a line end, text. Raises InvalidRequest for a missing file."""
     return {row["_id"]: f"{row.get('title') or ''}\n{row['text']}".strip() for row in _rows(folder / "corpus.jsonl")}
 
 

@@ -1,9 +1,16 @@
-"""From text to index terms: the same for every language, without a model."""
+"""From text to terms: the same for every language, without a model."""
 
 import re
+import sys
 import unicodedata
 from collections.abc import Iterator
+from itertools import groupby
 from typing import Final
+
+from retrieval.stemming import stem
+
+# Of the index terms. An index of another format is made anew.
+FORMAT: Final = 1
 
 # Scripts written without spaces: Thai, Lao, Khmer, Myanmar, Japanese, Chinese. They are cut into bigrams.
 _UNSPACED: Final = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
@@ -11,28 +18,49 @@ _UNSPACED: Final = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\
 _SIGNS: Final = "".join(c for c in map(chr, range(0x0E00, 0x3100)) if unicodedata.category(c)[0] in "PSZC")
 _UNSPACED_CHARACTER: Final = f"(?:(?![{re.escape(_SIGNS)}])[{_UNSPACED}])"
 _UNSPACED_RUN: Final = re.compile(f"{_UNSPACED_CHARACTER}+")
-_WORD_CHARACTER: Final = rf"[^\W_{_UNSPACED}]"
+# Accents of alphabetic scripts (U+0300 to U+036F); vowel points of Hebrew and Arabic, which most texts leave out, with
+# the hamza and madda that NFD parts from their letters; the Arabic stroke that stretches words; hyphens and joiners
+# that nobody sees. Close to what Lucene's ArabicNormalizer and ICUFoldingFilter do.
+_DROPPED: Final = re.compile("[\u0300-\u036f\u0591-\u05bd\u05bf-\u05c7\u064b-\u065f\u0670\u0640\u00ad\u200c\u200d]")
+# Letters that Arabic and Persian keyboards write differently, and the feminine ending that is often left open.
+_ARABIC_LETTERS: Final = str.maketrans({"\u0649": "\u064a", "\u06cc": "\u064a", "\u06a9": "\u0643", "\u0629": "\u0647"})
+
+
+def _ranges(codes: Iterator[int]) -> str:
+    """Return the characters as ranges of a character class."""
+    runs = (list(run) for _, run in groupby(enumerate(codes), lambda pair: pair[1] - pair[0]))
+    return "".join(f"\\U{run[0][1]:08x}-\\U{run[-1][1]:08x}" for run in runs)
+
+
+# Vowel signs and the like, letters to the readers of Indic scripts: to `re` they are none.
+_MARKS: Final = _ranges(c for c in range(0x370, sys.maxunicode) if unicodedata.category(chr(c))[0] == "M")
+_PLAIN: Final = rf"[^\W_{_UNSPACED}]"
+_WORD_CHARACTERS: Final = rf"{_PLAIN}++(?:(?:(?![{_UNSPACED}])[{_MARKS}])++{_PLAIN}*+)*+"
 # A word, or several joined as in part numbers, versions and addresses: `PX-200/4`, `v2.1.0`, `c++`, `a_b`.
-_WORD: Final = re.compile(rf"{_WORD_CHARACTER}+(?:[-_./'+#]+{_WORD_CHARACTER}+)*[+#]*|{_UNSPACED_CHARACTER}+")
+_WORD: Final = re.compile(rf"{_WORD_CHARACTERS}(?:[-_./'+#]+{_WORD_CHARACTERS})*[+#]*|{_UNSPACED_CHARACTER}+")
 _JOINT: Final = re.compile(r"[-_./'+#]+")
 
 
 def fold(text: str) -> str:
-    """Return `text` in NFKC, case-folded, without accents on Latin, Greek and Cyrillic letters."""
+    """Return `text` in NFKC, case-folded, without accents and optional vowel signs, its Arabic letters unified."""
     text = unicodedata.normalize("NFKC", text).casefold()
     if text.isascii():
         return text
-    decomposed = unicodedata.normalize("NFD", text)
-    # U+0300 to U+036F are the accents of alphabetic scripts; marks of other scripts are letters to their readers.
-    return unicodedata.normalize("NFC", "".join(c for c in decomposed if not "\u0300" <= c <= "\u036f"))
+    bare = _DROPPED.sub("", unicodedata.normalize("NFD", text))
+    return unicodedata.normalize("NFC", bare).translate(_ARABIC_LETTERS)
 
 
 def terms(text: str) -> list[str]:
-    """Return the index terms of `text`, in order, repeats included.
+    """Return the words of `text`, folded, in order, repeats included.
 
     `PX-200/4` gives itself and its parts; a run of Chinese, Japanese or Thai gives its bigrams.
     """
     return list(_terms(fold(text)))
+
+
+def index_terms(text: str) -> list[str]:
+    """Return what lexical search knows `text` by: its terms, of words the stems."""
+    return [stem(term) for term in _terms(fold(text))]
 
 
 def _terms(folded: str) -> Iterator[str]:

@@ -1,7 +1,6 @@
 """Checks that the lexical index holds the catalog's documents, and no others."""
 
 import logging
-from collections.abc import Iterator
 from pathlib import Path
 
 from sqlalchemy import select
@@ -22,7 +21,7 @@ def check_lexical(database: Database, path: Path, *, identity: str) -> list[Prob
     """Return what differs, as of the change that the lexical index has seen.
 
     `identity`: key of the embedding model; the documents of stores with another one are not to be found either.
-    No problems are a lag behind the catalog, and passages of removed documents that wait, invisible, to be purged.
+    A lag behind the catalog is no problem.
     """
     if not path.exists():
         return []
@@ -30,7 +29,7 @@ def check_lexical(database: Database, path: Path, *, identity: str) -> list[Prob
     try:
         with database.read() as session:
             # In this order: what another process adds meanwhile then counts as pending.
-            position, indexed, (lacking, orphaned) = index.position, index.passage_counts(), index.unmatched()
+            position, indexed, damaged = index.position, index.passage_counts(), index.damaged_files()
             pending = feed.pending_ids(session, position)
             newest, known = feed.position(session), feed.document_ids(session)
             current = _searchable(session, identity)
@@ -51,15 +50,8 @@ def check_lexical(database: Database, path: Path, *, identity: str) -> list[Prob
             for i in sorted(short)
         ),
         *(Problem(kind="orphan postings", detail=f"the lexical index holds document {i}") for i in sorted(extra)),
-        *_row_problems(lacking, orphaned),
+        *(Problem(kind="damaged index", detail=f"{path / name} is not as it was written") for name in damaged),
     ]
-
-
-def _row_problems(lacking: int, orphaned: int) -> Iterator[Problem]:
-    if lacking:
-        yield Problem(kind="lost postings", detail=f"{lacking} passages of the lexical index have no postings")
-    if orphaned:
-        yield Problem(kind="orphan postings", detail=f"{orphaned} postings of the lexical index belong to no passage")
 
 
 def load_vectors(database: Database, snapshots: Snapshots, *, identity: str) -> VectorReplica | None:
@@ -88,15 +80,22 @@ def _searchable(session: Session, identity: str) -> dict[int, int]:
 
 
 def rebuild_if_foreign(database: Database, path: Path, *, identity: str) -> None:
-    """Empty a lexical index that does not belong to this catalog as it is now.
+    """Empty a lexical index that is damaged or does not belong to this catalog as it is now.
 
     For example after a backup was restored, or when another embedding model makes other stores searchable.
 
     Its replica then fills it again from the change feed.
     """
+    remove_predecessor(path)
     problems = check_lexical(database, path, identity=identity)
     if problems:
         log.warning("The lexical index is built anew: %s.", problems[0].detail)
         index = LexicalIndex(path)
         index.clear()
         index.close()
+
+
+def remove_predecessor(path: Path) -> None:
+    """Remove what earlier versions kept beside `path`, a replica as well: `lexical.sqlite` and its log."""
+    for file in path.parent.glob("lexical.sqlite*"):
+        file.unlink(missing_ok=True)

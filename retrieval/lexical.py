@@ -1,224 +1,224 @@
-"""Lexical search on SQLite's FTS5: one file, shared by the processes of a machine, caught up from the change feed."""
+"""Lexical search: BM25 over postings on disk, which the processes of a machine share, and newer changes in memory."""
 
-import json
-import sqlite3
+import logging
+import shutil
+import tempfile
 import threading
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+import time
+import weakref
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 from typing import Final
 
-from catalog.errors import ServiceUnavailable
-from catalog.feed import DocumentChange, IndexedDocument
-from retrieval.analysis import terms
-from retrieval.indexes.base import Hit
+import numpy as np
 
-_BUSY_TIMEOUT_S: Final = 30.0
-# `terms` did the folding and cutting. FTS5 only has to cut at blanks: its token characters are letters, numbers and
-# marks of every script, and the joints of part numbers.
-# `removed` names documents that are gone while passages of theirs are left, with the change that says so.
-_SCHEMA: Final = """
-CREATE TABLE IF NOT EXISTS state (id INTEGER PRIMARY KEY CHECK (id = 1), position INTEGER NOT NULL);
-INSERT OR IGNORE INTO state VALUES (1, 0);
-CREATE TABLE IF NOT EXISTS passages (chunk_id INTEGER PRIMARY KEY, document_id INTEGER NOT NULL);
-CREATE INDEX IF NOT EXISTS passages_of_document ON passages (document_id);
-CREATE TABLE IF NOT EXISTS removed (document_id INTEGER PRIMARY KEY, seq INTEGER NOT NULL);
-CREATE VIRTUAL TABLE IF NOT EXISTS postings USING fts5 (
-    terms, tokenize = "unicode61 remove_diacritics 0 categories 'L* N* M* Co' tokenchars '-_./''+#'"
-);
-"""
-# The plus signs keep FTS5 from running the whole query once for each row number of a list: with 21,000 passages in
-# scope that took 45 s instead of 34 ms.
-_SEARCH: Final = """
-SELECT rowid, -bm25(postings) AS score FROM postings WHERE postings MATCH ?
-AND +rowid NOT IN (SELECT chunk_id FROM passages WHERE document_id IN (SELECT document_id FROM removed))
-"""
-_IN_DOCUMENTS: Final = """
-AND +rowid IN (SELECT chunk_id FROM passages WHERE document_id IN (SELECT value FROM json_each(?)))
-"""
+from catalog.errors import ServiceUnavailable
+from catalog.feed import DocumentChange
+from retrieval.analysis import index_terms
+from retrieval.bm25 import idf
+from retrieval.indexes.base import Hit
+from retrieval.postings import Postings, Snapshot, rounded
+from retrieval.recent import RecentChanges, analyse
+
+log = logging.getLogger(__name__)
+
 # More distinct terms than this in a question add cost and no sense.
 _MAX_QUERY_TERMS: Final = 256
-# Pages that one step of merging writes: measured, 30 ms at most.
-_MERGE_PAGES: Final = 100
+# Passages in memory that are worth a commit, and so many that changes wait until there are fewer.
+_WORTH_A_COMMIT: Final = 512
+_MOST_RECENT: Final = 8192
+# What is left in memory when nothing comes goes to disk after this time; so long may the words of others wait, too.
+_IDLE_S: Final = 2.0
+# How long a change that must be written waits for another process that writes.
+_WAIT_S: Final = 60.0
 
 
 class LexicalIndex:
-    """BM25 over passages. Every change of the postings commits together with the position that it brings them to.
+    """BM25 over passages, exact in order and scope; a removed document is out of the next search.
 
-    Several processes may hold the same file: the first one to see a change writes it, the others find it done.
+    `apply` keeps changes in memory, where searches see them at once. A thread writes them to the folder, together with
+    the position that they bring it to, and merges its segments: no search waits for a disk, a merge or another
+    process. Several processes may hold the same folder: whoever writes first writes for all, and the others find it
+    done. What a process had in memory when it ended comes again from the change feed.
 
-    A removed document is out of every search with the change that removes it; its postings go later, by `purge`. Until
-    then they still count in the statistics of BM25.
+    A removed passage counts in the statistics of BM25 until its segment is merged.
     """
 
     def __init__(self, path: Path | None) -> None:
-        """`path`: the file, made when missing; None keeps the index in memory."""
-        self._path = path
-        self._local = threading.local()
-        self._connections: list[sqlite3.Connection] = []
-        # A connection to a memory database is the database: all threads share it, one at a time.
-        self._shared = threading.RLock()
-        self._memory = None if path else self._connect()
-        if path:
-            path.parent.mkdir(parents=True, exist_ok=True)
-        with self.connection() as connection:
-            connection.executescript(_SCHEMA)
+        """Open or make the folder `path`; None takes a temporary one, which is written by `apply` itself.
+
+        Raises ServiceUnavailable.
+        """
+        self._is_temporary = path is None
+        folder = path or Path(tempfile.mkdtemp(prefix="footnote-lexical-"))
+        if self._is_temporary:
+            self._remove = weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
+        self._postings = Postings(folder)
+        self._recent = RecentChanges()
+        self._position = self._postings.snapshot.position
+        self._lock = threading.Lock()
+        # One write at a time.
+        self._writing = threading.Lock()
+        self._wake = threading.Event()
+        self._is_closing = False
+        self._writer: threading.Thread | None = None
 
     @property
     def position(self) -> int:
-        with self.connection() as connection:
-            return int(connection.execute("SELECT position FROM state").fetchone()[0])
+        """The last change that searches see."""
+        with self._lock:
+            return self._position
+
+    @property
+    def deleted(self) -> int:
+        """The number of removed passages whose words are still on disk."""
+        return self._postings.snapshot.deleted
 
     def apply(self, changes: Sequence[DocumentChange]) -> None:
-        """Add and remove passages; changes at or before `position` are skipped."""
-        with self._transaction() as connection:
-            position = connection.execute("SELECT position FROM state").fetchone()[0]
-            for change in changes:
-                if change.seq > position:
-                    _apply_one(connection, change)
-                    position = change.seq
-            connection.execute("UPDATE state SET position = ?", (position,))
+        """Add and remove passages; changes at or before `position` are skipped.
 
-    def remove_early(self, removals: Mapping[int, int]) -> None:
-        """Remove documents before their turn: `removals` maps each to the number of the change that removes it.
-
-        None of them comes back, also when another process is just about to apply its publication.
+        Raises ServiceUnavailable when too much waits in memory and cannot be written.
         """
-        with self._transaction() as connection:
-            connection.executemany("INSERT OR IGNORE INTO removed VALUES (?, ?)", list(removals.items()))
-
-    def purge(self, limit: int) -> int:
-        """Delete at most `limit` passages of removed documents, in one short transaction; return how many it were."""
-        with self.connection() as connection:
-            if connection.execute("SELECT 1 FROM removed LIMIT 1").fetchone() is None:
-                return 0
-        with self._transaction() as connection:
-            passages = connection.execute(
-                "SELECT chunk_id FROM passages WHERE document_id IN (SELECT document_id FROM removed) LIMIT ?", (limit,)
-            ).fetchall()
-            connection.executemany("DELETE FROM postings WHERE rowid = ?", passages)
-            connection.executemany("DELETE FROM passages WHERE chunk_id = ?", passages)
-            connection.execute(
-                "DELETE FROM removed WHERE seq <= (SELECT position FROM state) "
-                "AND NOT EXISTS (SELECT 1 FROM passages WHERE passages.document_id = removed.document_id)"
-            )
-        return len(passages)
-
-    def merge(self) -> Iterator[None]:
-        """Merge all segments into one, which no term of a purged passage gets into; yield after each short step."""
-        pages = -_MERGE_PAGES
-        while True:
-            with self.connection() as connection:
-                before = connection.total_changes
-                connection.execute("INSERT INTO postings (postings, rank) VALUES ('merge', ?)", (pages,))
-                # FTS5 counts at least 2 for a step that did something.
-                if pages > 0 and connection.total_changes - before < 2:
-                    return
-            pages = _MERGE_PAGES
-            yield
+        position = self.position
+        # Before anything is changed: a batch counts as a whole.
+        analysed = [None if change.seq <= position or self._repeats(change) else analyse(change) for change in changes]
+        with self._lock:
+            for change, new in zip(changes, analysed, strict=True):
+                if change.seq > self._position:
+                    self._position = change.seq
+                    if new is not None:
+                        self._recent.add(new)
+            waiting = len(self._recent)
+            if self._writer is None and not self._is_closing and not self._is_temporary:
+                self._writer = threading.Thread(target=self._keep_writing, name="lexical-writer", daemon=True)
+                self._writer.start()
+        if waiting >= (_WORTH_A_COMMIT if self._is_temporary else _MOST_RECENT):
+            self.flush()
+        elif waiting >= _WORTH_A_COMMIT:
+            self._wake.set()
 
     def search(self, query: str, *, limit: int, document_ids: Collection[int] | None) -> list[Hit]:
         """Return at most `limit` passages, best first; ties by chunk id. `document_ids` None means all documents."""
-        wanted = list(dict.fromkeys(terms(query)))[:_MAX_QUERY_TERMS]
+        wanted = list(dict.fromkeys(index_terms(query)))[:_MAX_QUERY_TERMS]
         if not wanted or (document_ids is not None and not document_ids):
             return []
-        sql, values = _SEARCH, [" OR ".join(f'"{term}"' for term in wanted)]
-        if document_ids is not None:
-            sql += _IN_DOCUMENTS
-            values.append(json.dumps(sorted(document_ids)))
-        with self.connection() as connection:
-            rows = connection.execute(f"{sql} ORDER BY score DESC, rowid LIMIT ?", (*values, limit)).fetchall()
-        return [Hit(chunk_id=chunk_id, score=score) for chunk_id, score in rows]
+        with self._lock:
+            snapshot = self._postings.snapshot
+            # What is in memory counts, also of a document that has just been written.
+            hidden = self._recent.removed | self._recent.documents
+            weights, boosts = self._weights(wanted, snapshot)
+            scores = self._recent_scores(weights, snapshot, document_ids)
+        if boosts:
+            scores |= self._postings.best(snapshot, boosts, limit=limit, document_ids=document_ids, hidden=hidden)
+        ranked = sorted(scores.items(), key=lambda item: (-item[1], item[0]))
+        return [Hit(chunk_id=chunk_id, score=score) for chunk_id, score in ranked[:limit]]
+
+    def flush(self, *, wait_s: float = _WAIT_S) -> None:
+        """Write what is in memory. Raises ServiceUnavailable; what is not written then stays searchable."""
+        deadline = time.monotonic() + wait_s
+        with self._writing:
+            with self._lock:
+                base, position, changes = self._postings.snapshot.position, self._position, list(self._recent.changes)
+            if position > base:
+                self._postings.write(
+                    changes, base=base, position=position, give_up=lambda: time.monotonic() >= deadline
+                )
+            elif self._postings.is_outdated():
+                self._postings.reload(base=base)
+            self._forget_written()
+
+    def rewrite(self, batches: Iterable[Sequence[DocumentChange]], *, wait_s: float) -> None:
+        """Replace everything by what the changes, from the feed's first on, publish.
+
+        No word of another passage is left in the folder, whose position is then that of the last change.
+        Raises ServiceUnavailable when another process writes for longer than `wait_s`; then nothing has changed.
+        """
+        deadline = time.monotonic() + wait_s
+        changes = (analyse(change) for batch in batches for change in batch)
+        with self._writing:
+            self._postings.rewrite(changes, give_up=lambda: time.monotonic() >= deadline)
+            self._forget_written()
+
+    def collect_garbage(self, *, wait_s: float = _WAIT_S) -> None:
+        """Delete files that a killed process left. Raises ServiceUnavailable as `rewrite` does."""
+        deadline = time.monotonic() + wait_s
+        with self._writing:
+            self._postings.collect_garbage(give_up=lambda: time.monotonic() >= deadline)
 
     def clear(self) -> None:
         """Remove everything and begin again at position 0."""
-        with self._transaction() as connection:
-            for table in ("postings", "passages", "removed"):
-                connection.execute(f"DELETE FROM {table}")
-            connection.execute("UPDATE state SET position = 0")
+        with self._lock:
+            self._recent, self._position = RecentChanges(), 0
+        self.rewrite([], wait_s=_WAIT_S)
 
     def passage_counts(self) -> dict[int, int]:
-        """Return how many passages searches can find of each document that has any."""
-        with self.connection() as connection:
-            return dict(
-                connection.execute(
-                    "SELECT document_id, count(*) FROM passages "
-                    "WHERE document_id NOT IN (SELECT document_id FROM removed) GROUP BY document_id"
-                )
-            )
+        """Return how many passages on disk searches can find of each document that has any."""
+        return self._postings.passage_counts()
 
-    def unmatched(self) -> tuple[int, int]:
-        """Return how many passages have no postings, and how many postings belong to no passage; 0 and 0 when sound."""
-        with self.connection() as connection:
-            lacking, orphaned = connection.execute(
-                "SELECT (SELECT count(*) FROM passages WHERE chunk_id NOT IN (SELECT id FROM postings_docsize)), "
-                "(SELECT count(*) FROM postings_docsize WHERE id NOT IN (SELECT chunk_id FROM passages))"
-            ).fetchone()
-        return int(lacking), int(orphaned)
+    def damaged_files(self) -> list[str]:
+        """Return the files whose bytes are not those that were written; reads all of them."""
+        return self._postings.damaged_files()
 
     def close(self) -> None:
-        with self._shared:
-            for connection in self._connections:
-                connection.close()
-            self._connections.clear()
-
-    @contextmanager
-    def connection(self) -> Iterator[sqlite3.Connection]:
-        """Lend this thread's connection. Raises ServiceUnavailable when the file cannot be read or written."""
+        """End the thread, and write what is left unless another process is writing."""
+        with self._lock:
+            self._is_closing = True
+        self._wake.set()
+        if self._writer is not None:
+            self._writer.join()
+        if self._is_temporary:
+            self._remove()
+            return
         try:
-            if self._memory is not None:
-                with self._shared:
-                    yield self._memory
+            self.flush(wait_s=0)
+        except ServiceUnavailable as error:
+            log.info("The newest words stay with the catalog: %s", error.message)
+
+    def _repeats(self, change: DocumentChange) -> bool:
+        """Whether it brings a document that is there: only its attributes can have changed."""
+        number = change.document_id
+        if change.document is None:
+            return False
+        with self._lock:
+            if number in self._recent.documents:
+                return True
+            is_gone = number in self._recent.removed
+        return not is_gone and self._postings.holds(number)
+
+    def _weights(self, wanted: Sequence[str], snapshot: Snapshot) -> tuple[dict[str, float], dict[str, float]]:
+        """Return each term's idf over disk and memory, and what its idf on disk is to be multiplied by."""
+        passages = snapshot.passages + len(self._recent)
+        weights, boosts = {}, {}
+        for term in wanted:
+            on_disk, recent = snapshot.holders(term), self._recent.holders(term)
+            weights[term] = idf(passages, on_disk + recent)
+            if on_disk:
+                boosts[term] = weights[term] / idf(snapshot.passages, on_disk) if recent else 1.0
+        return weights, boosts
+
+    def _recent_scores(
+        self, weights: dict[str, float], snapshot: Snapshot, document_ids: Collection[int] | None
+    ) -> dict[int, float]:
+        tokens = snapshot.average_length * snapshot.passages + self._recent.tokens
+        average = tokens / max(1, snapshot.passages + len(self._recent))
+        found = self._recent.search(weights, average_length=average, document_ids=document_ids)
+        values = rounded(np.array(list(found.values()), dtype=np.float32))
+        return dict(zip(found, values.tolist(), strict=True))
+
+    def _forget_written(self) -> None:
+        """Drop from memory what the folder holds."""
+        with self._lock:
+            on_disk = self._postings.snapshot.position
+            self._position = max(self._position, on_disk)
+            self._recent = RecentChanges(change for change in self._recent.changes if change.seq > on_disk)
+
+    def _keep_writing(self) -> None:
+        while not self._is_closing:
+            self._wake.wait(_IDLE_S)
+            self._wake.clear()
+            if self._is_closing:
                 return
-            if not hasattr(self._local, "connection"):
-                self._local.connection = self._connect()
-            yield self._local.connection
-        except sqlite3.OperationalError as error:
-            raise ServiceUnavailable(f"The lexical index {self._path} does not answer: {error}") from error
-
-    @contextmanager
-    def _transaction(self) -> Iterator[sqlite3.Connection]:
-        with self.connection() as connection:
-            connection.execute("BEGIN IMMEDIATE")
             try:
-                yield connection
-                connection.execute("COMMIT")
-            except BaseException:
-                # A full disk has ended it already.
-                if connection.in_transaction:
-                    connection.execute("ROLLBACK")
-                raise
-
-    def _connect(self) -> sqlite3.Connection:
-        connection = sqlite3.connect(
-            self._path or ":memory:", timeout=_BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False
-        )
-        # NORMAL: a power cut may lose the newest changes here, together with their position; they are applied again.
-        connection.executescript("PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA secure_delete = FAST;")
-        with self._shared:
-            self._connections.append(connection)
-        return connection
-
-
-def _apply_one(connection: sqlite3.Connection, change: DocumentChange) -> None:
-    number, document = change.document_id, change.document
-    is_known = connection.execute(
-        "SELECT EXISTS (SELECT 1 FROM passages WHERE document_id = :number) "
-        "OR EXISTS (SELECT 1 FROM removed WHERE document_id = :number)",
-        {"number": number},
-    ).fetchone()[0]
-    if document is None and is_known:
-        connection.execute("INSERT OR REPLACE INTO removed VALUES (?, ?)", (number, change.seq))
-    elif document is not None and not is_known:
-        _insert(connection, document)
-
-
-def _insert(connection: sqlite3.Connection, document: IndexedDocument) -> None:
-    chunk_ids = document.chunk_ids.tolist()
-    connection.executemany(
-        "INSERT INTO passages (chunk_id, document_id) VALUES (?, ?)", [(i, document.document_id) for i in chunk_ids]
-    )
-    connection.executemany(
-        "INSERT INTO postings (rowid, terms) VALUES (?, ?)",
-        [(i, " ".join(terms(text))) for i, text in zip(chunk_ids, document.texts, strict=True)],
-    )
+                self.flush()
+            except ServiceUnavailable as error:
+                log.warning("The newest words stay in memory: %s", error.message)

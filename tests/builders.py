@@ -2,10 +2,13 @@
 
 import io
 import itertools
+import json
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import tantivy
 from numpy.typing import NDArray
 
 from catalog import documents, files, jobs, stores
@@ -209,3 +212,18 @@ def a_run(*items: Item, **overrides: Any) -> Run:
 def a_run_of(values: Sequence[float], name: str = "answer accuracy", **overrides: Any) -> Run:
     """Build a run whose questions have these values of one measure."""
     return a_run(*(an_item(n, measures={name: value}) for n, value in enumerate(values)), **overrides)
+
+
+def lexical_terms(path: Path) -> set[str]:
+    """Return every term in the dictionaries of a lexical index, those of removed passages too.
+
+    tantivy compresses its dictionaries, so a search for bytes would not find them. A file that belongs to no segment is
+    an error: nobody can say what is in it.
+    """
+    if not (path / "meta.json").exists():
+        return set()
+    meta = json.loads((path / "meta.json").read_bytes())
+    segments = {each["segment_id"].replace("-", "") for each in meta["segments"]}
+    loose = {file.name for file in path.iterdir() if file.suffix in (".term", ".idx")}
+    assert {name.partition(".")[0] for name in loose} <= segments, f"{path} has files of no segment"
+    return {term for term, _ in tantivy.Index.open(str(path)).searcher().terms_with_prefix("terms", "")}

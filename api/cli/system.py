@@ -69,7 +69,10 @@ def compact(
         if settings.index == "faiss":
             if delete_snapshot(vectors_folder(settings)):
                 console.print("The snapshot of the vectors is removed; the service writes the next one without them.")
-            purged = compact_lexical(catalog.database, lexical_path(settings), wait_s=wait)
+            embedder = make_embedder(settings)
+            identity = embedder.identity.key
+            embedder.close()
+            purged = compact_lexical(catalog.database, lexical_path(settings), identity=identity, wait_s=wait)
             console.print(f"Purged {purged} passages of deleted documents; the lexical index is written anew.")
         compaction.rewrite(catalog.database, wait_s=wait)
         console.print("The catalog is written anew." if catalog.database.is_sqlite else "The catalog is vacuumed.")

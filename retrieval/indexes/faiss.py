@@ -1,8 +1,7 @@
-"""The embedded index: FAISS for vectors, an own file for words, both replicas of the catalog."""
+"""The embedded index: FAISS for vectors, tantivy for words, both replicas of the catalog."""
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Final
 
 from catalog.feed import DocumentChange
 from retrieval.indexes.base import Hit, Scope, Vector, check_dimension
@@ -10,14 +9,10 @@ from retrieval.indexes.snapshots import Snapshots
 from retrieval.indexes.upkeep import Upkeep
 from retrieval.indexes.vectors import VectorReplica
 from retrieval.lexical import LexicalIndex
-from retrieval.purging import Purger
-
-# Passages that a removal purges by itself before it leaves the rest to the background: 2 ms.
-_PURGE_AT_ONCE: Final = 64
 
 
 class FaissIndex:
-    """Vectors in memory, each vector store for itself; words in one file per machine.
+    """Vectors in memory, each vector store for itself; words in one folder per machine.
 
     Vectors stay float16, as they are stored. Small stores are searched exactly, large ones by a coarse index whose best
     rows are compared exactly. Snapshots of a large index spare the next start the replay of the whole feed.
@@ -31,10 +26,9 @@ class FaissIndex:
         vectors: VectorReplica | None = None,
         snapshots: Snapshots | None = None,
     ) -> None:
-        """`lexical`: the file of words; None keeps them in memory. `vectors`: what a snapshot held."""
+        """`lexical`: the folder of words; None takes a temporary one. `vectors`: what a snapshot held."""
         self._vectors = vectors or VectorReplica(dimension)
         self._lexical = LexicalIndex(lexical)
-        self._purger = Purger(self._lexical)
         self._upkeep = Upkeep(self._vectors, snapshots)
 
     @property
@@ -47,8 +41,6 @@ class FaissIndex:
                 check_dimension(change.document.vectors.shape[1], self._vectors.dimension)
         self._lexical.apply(changes)
         self._upkeep.note(self._vectors.apply(changes))
-        if self._lexical.purge(_PURGE_AT_ONCE) == _PURGE_AT_ONCE:
-            self._purger.wake()
 
     def search_dense(self, query: Vector, *, limit: int, scope: Scope) -> list[Hit]:
         return self._vectors.search(query, limit=limit, scope=scope)
@@ -58,7 +50,7 @@ class FaissIndex:
         allowed = None if sees_all else set(self._vectors.document_ids(scope).tolist())
         hits = self._lexical.search(query, limit=limit, document_ids=allowed)
         if sees_all and self._lexical.position != position:
-            # Another process has written on: the file may hold stores that this one does not know yet.
+            # Another process has written on: the folder may hold stores that this one does not know yet.
             allowed = set(self._vectors.document_ids(scope).tolist())
             hits = self._lexical.search(query, limit=limit, document_ids=allowed)
         return hits
@@ -71,6 +63,5 @@ class FaissIndex:
         self._upkeep.wait()
 
     def close(self) -> None:
-        self._purger.close()
         self._upkeep.close()
         self._lexical.close()

@@ -1,6 +1,5 @@
 """The exact index in memory: small, slow, and right. The oracle for every other one."""
 
-import math
 import threading
 from collections import Counter
 from collections.abc import Sequence
@@ -8,12 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from catalog.feed import DocumentChange, IndexedDocument
-from retrieval.analysis import terms
+from retrieval.analysis import index_terms
+from retrieval.bm25 import idf, term_weight
 from retrieval.indexes.base import Hit, Scope, Vector, check_dimension
-
-_K1, _B = 1.2, 0.75
-# SQLite's FTS5 keeps the weight of a term that most passages hold just above zero; so do we.
-_MIN_IDF = 1e-6
 
 
 class MemoryIndex:
@@ -52,7 +48,7 @@ class MemoryIndex:
 
     def search_lexical(self, query: str, *, limit: int, scope: Scope) -> list[Hit]:
         bags = {
-            int(chunk_id): (document, Counter(terms(text)))
+            int(chunk_id): (document, Counter(index_terms(text)))
             for document in self._snapshot()
             for chunk_id, text in zip(document.chunk_ids, document.texts, strict=True)
         }
@@ -60,13 +56,11 @@ class MemoryIndex:
             return []
         average = sum(bag.total() for _, bag in bags.values()) / len(bags)
         scores: dict[int, float] = {}
-        for term in dict.fromkeys(terms(query)):
+        for term in dict.fromkeys(index_terms(query)):
             holders = [(i, d, bag) for i, (d, bag) in bags.items() if term in bag]
-            idf = max(_MIN_IDF, math.log((len(bags) - len(holders) + 0.5) / (len(holders) + 0.5)))
             for chunk_id, document, bag in holders:
                 if scope.admits(document.vector_store_id, document.attributes):
-                    length = 1 - _B + _B * bag.total() / average
-                    weight = idf * bag[term] * (_K1 + 1) / (bag[term] + _K1 * length)
+                    weight = idf(len(bags), len(holders)) * term_weight(bag[term], bag.total(), average)
                     scores[chunk_id] = scores.get(chunk_id, 0.0) + weight
         return _top(scores, limit)
 

@@ -4,6 +4,7 @@ import hashlib
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
+from pathlib import Path
 from typing import Any
 
 from sqlalchemy import inspect, select
@@ -22,6 +23,8 @@ from tests.crash.cluster import LEASE_S, Cluster
 STUCK_AFTER_S = LEASE_S + 15.0
 
 # What differs from run to run: numbers, names that are drawn, times, and how often something was tried.
+# So long may words that a process has in memory take to reach the disk.
+_WRITTEN_WITHIN_S = 30.0
 _OWN_TO_A_RUN = {"id", "created_at", "last_active_at", "vector_store_id", "file_id", "document_id"}
 _OF_THE_JOB = {"owner", "lease_until", "fence", "claims", "failures", "not_before", "progress", "source_version"}
 _OF_THE_JOB |= {"started_at", "ended_at", "vector_store_file_id"}
@@ -89,11 +92,21 @@ def problems(cluster: Cluster) -> list[str]:
     found = fsck.check(cluster.database, cluster.blobs, orphan_age_s=0.0) + check_lexical(
         cluster.database, path, identity=identity
     )
-    index = LexicalIndex(path)
-    with cluster.database.read() as session:
-        behind = feed.position(session) - index.position
-    index.close()
+    behind = _changes_behind(cluster, path)
     return [str(problem) for problem in found] + ([f"the lexical index is {behind} changes behind"] if behind else [])
+
+
+def _changes_behind(cluster: Cluster, path: Path) -> int:
+    """Return how far the words on disk are behind, once the process that has them in memory had time to write them."""
+    deadline = time.monotonic() + _WRITTEN_WITHIN_S
+    while True:
+        index = LexicalIndex(path)
+        with cluster.database.read() as session:
+            behind = feed.position(session) - index.position
+        index.close()
+        if not behind or time.monotonic() >= deadline:
+            return behind
+        time.sleep(0.2)
 
 
 def _plain(row: Any) -> dict[str, Any]:

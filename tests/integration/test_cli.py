@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 
 from api.cli import main
+from retrieval.lexical import LexicalIndex
+from tests.builders import a_publication
 from tests.integration.conftest import HOUSE, running
 
 
@@ -69,9 +71,9 @@ def blob_of(home: Path, name: str) -> Path:
     return next((home / "blobs").rglob(digest))
 
 
-def change(home: Path, statement: str, database: str = "catalog.sqlite") -> None:
+def change(home: Path, statement: str) -> None:
     """Damage the state on purpose."""
-    connection = sqlite3.connect(home / database)
+    connection = sqlite3.connect(home / "catalog.sqlite")
     with connection:
         connection.execute(statement)
     connection.close()
@@ -236,8 +238,9 @@ def test_fsck_compares_the_lexical_index_in_both_directions(command: Command, fo
     command("ingest", str(folder))
     command("search", "pond")
     assert command("fsck").status == 0
-    damage = "UPDATE passages SET document_id = 999 WHERE document_id = (SELECT min(document_id) FROM passages)"
-    change(tmp_home, damage, "lexical.sqlite")
+    index = LexicalIndex(tmp_home / "lexical")
+    index.rewrite([[a_publication(index.position, 999, "x")]], wait_s=5)
+    index.close()
     result = command("fsck")
     assert result.status == 1
     assert "unindexed document: " in result.out

@@ -8,6 +8,7 @@ import pytest
 from sqlalchemy import text
 
 from catalog.database import Database
+from tests.builders import lexical_terms
 from tests.integration import test_cli
 from tests.integration.conftest import running
 from tests.integration.test_cli import Command
@@ -28,10 +29,13 @@ def postgresql(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
 
 
 def traces(home: Path) -> set[str]:
-    """Return the files in which the marker stands, as it was written or as a term."""
+    """Return the files in which the marker stands, as it was written or folded, and whether it is an index term."""
     forms = (MARKER.encode(), MARKER.casefold().encode())
     files = [path for path in home.rglob("*") if path.is_file()]
-    return {path.name for path in files if any(form in path.read_bytes() for form in forms)}
+    is_term = MARKER.casefold() in lexical_terms(home / "lexical")
+    return ({"lexical"} if is_term else set()) | {
+        path.name for path in files if any(form in path.read_bytes() for form in forms)
+    }
 
 
 def ingest_and_change(command: Command, folder: Path) -> None:

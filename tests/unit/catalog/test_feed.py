@@ -118,21 +118,6 @@ def test_a_document_without_a_chunk_is_nothing_to_index(database: Database, blob
     assert (change.document_id, change.document) == (document_id, None)
 
 
-def test_removals_can_be_listed_by_themselves(database: Database, blobs: BlobStore) -> None:
-    """Each document that is gone with the change that says so, after a position; documents that are there are not."""
-    store = a_store(database)
-    one, two, _ = (publish_text(database, blobs, store, text) for text in ("one", "two", "three"))
-    seen = []
-    for document_id in (one, two):
-        with database.write() as session:
-            documents.remove(database, session, Document.id == document_id)
-            seen.append(feed.position(session))
-    with database.read() as session:
-        assert feed.removals_after(session, 0) == {one: seen[0], two: seen[1]}
-        assert feed.removals_after(session, seen[0]) == {two: seen[1]}
-        assert feed.removals_after(session, seen[1]) == {}
-
-
 def test_a_change_that_is_rolled_back_was_never_announced(database: Database, blobs: BlobStore) -> None:
     """Announcement and change are one transaction."""
     document_id = publish_text(database, blobs, a_store(database), "one")

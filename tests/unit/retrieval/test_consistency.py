@@ -1,12 +1,11 @@
 """The lexical index is compared with the catalog, and built anew where it belongs to another one."""
 
-import sqlite3
 from pathlib import Path
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, update
 
-from catalog import documents, feed
+from catalog import documents
 from catalog.blobs import BlobStore
 from catalog.database import Database
 from catalog.models import Document, VectorStore
@@ -22,11 +21,11 @@ from tests.builders import IDENTITY, a_publication, a_removal, a_store, publish_
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
-    return tmp_path / "lexical.sqlite"
+    return tmp_path / "lexical"
 
 
 def follow(database: Database, path: Path) -> None:
-    """Bring the file up to the catalog."""
+    """Bring the folder up to the catalog."""
     index = FaissIndex(dimension=64, lexical=path)
     Replica(database, index, identity=IDENTITY).catch_up()
     index.close()
@@ -66,14 +65,12 @@ def test_an_index_that_follows_is_sound(database: Database, path: Path) -> None:
 
 @pytest.mark.usefixtures("store")
 def test_a_missing_document_is_found(database: Database, path: Path) -> None:
-    """The file says that it has seen everything, and one document is not there."""
+    """The folder says that it has seen everything, and one document is not there."""
     follow(database, path)
     with database.read() as session:
         document_id = session.scalars(select(Document.id)).first()
     index = LexicalIndex(path)
-    position = index.position
-    index.clear()
-    index.apply([a_publication(position, 7, "x"), a_removal(position, 7)])
+    index.rewrite([[a_removal(index.position, 7)]], wait_s=5)
     index.close()
     problems = check_lexical(database, path, identity=IDENTITY)
     assert "unindexed document" in {problem.kind for problem in problems}
@@ -89,7 +86,7 @@ def test_postings_of_an_unknown_document_are_found(database: Database, path: Pat
 
 @pytest.mark.usefixtures("store")
 def test_an_index_that_is_ahead_of_its_catalog_is_foreign(database: Database, path: Path) -> None:
-    """A catalog restored from a backup has a shorter feed: the file is emptied and filled again."""
+    """A catalog restored from a backup has a shorter feed: the folder is emptied and filled again."""
     follow(database, path)
     edit(path, a_publication(99, 7, "x"))
     assert kinds(database, path) == ["foreign index"]
@@ -112,43 +109,35 @@ def test_an_index_that_belongs_to_its_catalog_is_kept(database: Database, path: 
 
 
 @pytest.mark.usefixtures("store")
-def test_passages_that_wait_to_be_purged_are_no_problem(database: Database, path: Path) -> None:
-    """No search sees them. A removal that the catalog does not know of is one: a document is missing."""
+def test_a_document_with_too_few_passages_is_found(database: Database, path: Path) -> None:
+    """Counts are compared, not names alone; the index is then built anew."""
     follow(database, path)
     with database.write() as session:
-        first, second = session.scalars(select(Document.id)).all()
-        documents.remove(database, session, Document.id == first)
-        newest = feed.position(session)
-    edit(path, a_removal(newest, first))
-    assert kinds(database, path) == []
-    edit(path, a_removal(newest + 1, second))
-    with database.write() as session:
-        feed.record(database, session, [7])
-    assert kinds(database, path) == ["unindexed document"]
+        session.execute(update(Document).values(chunk_count=Document.chunk_count + 1))
+    assert set(kinds(database, path)) == {"unindexed document"}
 
 
 @pytest.mark.usefixtures("store")
-@pytest.mark.parametrize(
-    ("damage", "kind"),
-    [
-        ("DELETE FROM postings WHERE rowid = (SELECT min(chunk_id) FROM passages)", "lost postings"),
-        ("INSERT INTO postings (rowid, terms) VALUES (999, 'x')", "orphan postings"),
-        ("INSERT INTO passages SELECT 999, min(document_id) FROM passages", "unindexed document"),
-    ],
-)
-def test_every_passage_has_its_postings_and_no_others_are_there(
-    database: Database, path: Path, damage: str, kind: str
-) -> None:
-    """Row by row, in both directions; the index is then built anew."""
+def test_a_damaged_file_is_found(database: Database, path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """By its checksum; the start builds the index anew, with a log line."""
     follow(database, path)
-    connection = sqlite3.connect(path)
-    with connection:
-        connection.execute(damage)
-    connection.close()
-    assert kind in kinds(database, path)
+    (file,) = path.glob("*.idx")
+    content = file.read_bytes()
+    file.write_bytes(bytes([content[0] ^ 1]) + content[1:])
+    assert kinds(database, path) == ["damaged index"]
     rebuild_if_foreign(database, path, identity=IDENTITY)
+    assert f"{file} is not as it was written" in caplog.text
     follow(database, path)
     assert kinds(database, path) == []
+
+
+@pytest.mark.usefixtures("store")
+def test_the_file_of_earlier_versions_is_removed(database: Database, path: Path) -> None:
+    """It held copies alone, and their words would outlive a deletion."""
+    for suffix in ("", "-wal", "-shm"):
+        path.with_name(f"lexical.sqlite{suffix}").write_bytes(b"old words")
+    rebuild_if_foreign(database, path, identity=IDENTITY)
+    assert list(path.parent.glob("lexical.sqlite*")) == []
 
 
 @pytest.mark.usefixtures("store")
