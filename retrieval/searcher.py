@@ -1,7 +1,7 @@
 """From a question to ranked passages."""
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Literal
 
@@ -71,10 +71,19 @@ class Searcher:
     IndexIncompatible, when a store in scope was embedded with another model, and InvalidRequest for an expired one.
     """
 
-    def __init__(self, database: Database, replica: Replica, embedder: Embedder) -> None:
+    def __init__(
+        self,
+        database: Database,
+        replica: Replica,
+        embedder: Embedder,
+        *,
+        observe: Callable[[Mapping[str, float]], None] | None = None,
+    ) -> None:
+        """`observe`: told the seconds per stage of each search."""
         self._database = database
         self._replica = replica
         self._embedder = embedder
+        self._observe = observe
 
     def search(self, request: SearchRequest) -> SearchResult:
         clock = _Stopwatch()
@@ -94,6 +103,8 @@ class Searcher:
         passages = self._load([hit for hit in ranked if hit.score >= request.ranking.score_threshold], request)
         stores.note_use(self._database, request.scope.vector_store_ids)
         clock.lap("load")
+        if self._observe:
+            self._observe(clock.seconds)
         return SearchResult(passages=passages, index_version=version, seconds=clock.seconds)
 
     def _fused(self, query: str, vector: Vector, request: SearchRequest) -> list[FusedHit]:
