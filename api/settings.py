@@ -112,7 +112,11 @@ class Settings(BaseSettings):
 
     workers: int = Field(1, ge=0, le=64, description="Worker processes that `footnote serve` starts.")
     worker_niceness: int = Field(
-        19, ge=0, le=19, description="How far workers give way to other processes: 0 not at all, 19 most."
+        10,
+        ge=0,
+        le=19,
+        description="How far workers give way to the API and other processes: 0 not at all; with 10 a tenth of a busy "
+        "processor is theirs, with 19 next to nothing.",
     )
     lease_s: float = Field(
         30.0, gt=0, description="Seconds after which the work of a process that fell silent is given to another."
