@@ -11,7 +11,7 @@ import platform
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -37,6 +37,9 @@ _QUERY_TOKENS: Final = 12
 # The best of so many counts: other work on the machine only ever makes a run slower.
 _ROUNDS: Final = 3
 _QUERY_ROUNDS: Final = 20
+
+# Measures the model in a folder and stores the calibration in a file.
+Measurement = Callable[[Path, Path], None]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -75,18 +78,21 @@ class Calibration:
         return min((trial for trial in self.trials if trial.agrees), key=lambda trial: trial.seconds_per_text).precision
 
 
-def ensure_calibrated(folder: Path, *, anew: bool = False) -> Calibration:
-    """Return the calibration of the converted model in `folder` on this machine, measuring it if need be.
+def ensure_calibrated(
+    folder: Path, *, anew: bool = False, machine: str | None = None, measure: Measurement | None = None
+) -> Calibration:
+    """Return the calibration of the converted model in `folder` on a machine, measuring it if need be.
 
-    It takes some seconds. Safe to call from several processes: one measures, the others wait. A machine with another
-    processor, another count of processors or another OpenVINO is another machine. Raises ConfigurationError.
+    It takes some seconds. Safe to call from several processes: one measures, the others wait. Another processor,
+    another count of processors or another OpenVINO is another machine. `machine` is this one by default, and `measure`
+    runs in a process of its own. Raises ConfigurationError.
     """
-    machine = this_machine()
+    machine = machine or this_machine()
     path = folder / f"calibration-{hashlib.sha256(machine.encode()).hexdigest()[:12]}.json"
     with FileLock(path.with_suffix(".lock")):
         known = None if anew else _read(path)
         if known is None:
-            _measure_in_child(folder, path)
+            (measure or _measure_in_child)(folder, path)
             known = _read(path)
     if known is None:
         raise ConfigurationError(f"The calibration in {path} cannot be read; delete it, and start again.")

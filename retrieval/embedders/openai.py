@@ -120,7 +120,12 @@ class OpenAIEmbedder:
                 return _vectors(self._reply(texts), len(texts))
             except _PassingFault as fault:
                 attempt += 1
-                pause = pause_s(attempt, asked_s=fault.retry_after_s, chance=random.random())
+                pause = pause_s(
+                    attempt,
+                    first_s=self._remote.first_pause_s,
+                    asked_s=fault.retry_after_s,
+                    chance=random.random(),
+                )
                 if time.monotonic() + pause > end:
                     error = ServiceUnavailable(f"The embeddings server {self._remote.url} does not answer: {fault}.")
                     error.retry_after_s = fault.retry_after_s

@@ -63,7 +63,11 @@ class OpenVinoEmbedder:
         self.max_tokens = self._manifest.max_sequence_tokens - self._tokenizer.num_special_tokens_to_add(False)
         self._truncating = Tokenizer.from_str(self._tokenizer.to_str())
         self._truncating.enable_truncation(self._manifest.max_sequence_tokens)
-        self.precision = _choose_precision(precision, folder)
+        self.precision: Precision = (
+            ensure_calibrated(folder).chosen
+            if precision == "auto"
+            else checked_precision(precision, supported_precisions())
+        )
         program = compiled(folder, self.precision, threads=threads)
         self._requests: queue.LifoQueue[Any] = queue.LifoQueue()
         for _ in range(_REQUESTS):
@@ -121,10 +125,8 @@ def prepare(model: str, *, cache: Path, precision: WantedPrecision) -> None:
         ensure_calibrated(folder)
 
 
-def _choose_precision(wanted: WantedPrecision, folder: Path) -> Precision:
-    if wanted == "auto":
-        return ensure_calibrated(folder).chosen
-    supported = supported_precisions()
+def checked_precision(wanted: Precision, supported: Sequence[Precision]) -> Precision:
+    """Return `wanted`. Raises ConfigurationError when the processor does not compute in it."""
     if wanted not in supported:
         raise ConfigurationError(
             f"embedding_precision={wanted!r}: this processor computes in {', '.join(supported)} only; "

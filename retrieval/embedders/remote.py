@@ -12,8 +12,6 @@ from typing import Final
 
 from retrieval.embedders.base import TokenSpan
 
-# The first pause before a repetition, in seconds; each further one is twice as long, up to the longest.
-FIRST_PAUSE_S: Final = 0.5
 LONGEST_PAUSE_S: Final = 20.0
 # Latin letters by four, digits by two, everything else by one: no tokenizer in use makes fewer tokens of ordinary text.
 _PIECE: Final = re.compile(r"[A-Za-z]{1,4}|[0-9]{1,2}|[^\sA-Za-z0-9]")
@@ -40,6 +38,8 @@ class RemoteModel:
     timeout_s: float = 30.0
     # For a batch of documents with all its repetitions; a query waits as long as one request may take.
     patience_s: float = 120.0
+    # Before the first repetition; each further pause is twice as long, up to the longest.
+    first_pause_s: float = 0.5
 
 
 def rule_spans(text: str) -> list[TokenSpan]:
@@ -47,13 +47,13 @@ def rule_spans(text: str) -> list[TokenSpan]:
     return [match.span() for match in _PIECE.finditer(text)]
 
 
-def pause_s(attempt: int, *, asked_s: float | None, chance: float) -> float:
+def pause_s(attempt: int, *, first_s: float, asked_s: float | None, chance: float) -> float:
     """Return seconds to wait before the repetition number `attempt`, from 1 on.
 
-    Exponential with full jitter upwards, so that many clients do not come back at once: `chance`, 0 to 1, is random.
-    What the server asked for is the least.
+    Exponential, and up to half of it random, so that many clients do not come back at once; `chance` is 0 to 1. What
+    the server asked for is the least.
     """
-    grown = min(FIRST_PAUSE_S * 2.0 ** (attempt - 1), LONGEST_PAUSE_S)
+    grown = min(first_s * 2.0 ** (attempt - 1), LONGEST_PAUSE_S)
     return max(grown * (0.5 + chance / 2), asked_s or 0.0)
 
 

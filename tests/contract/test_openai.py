@@ -16,7 +16,6 @@ import uvicorn
 from api.app import create_app
 from api.settings import load_settings
 from catalog.errors import ConfigurationError, IndexIncompatible, ServiceUnavailable
-from retrieval.embedders import remote
 from retrieval.embedders.base import Embedder
 from retrieval.embedders.conversion import DEFAULT_MODEL, ensure_converted
 from retrieval.embedders.hashing import HashingEmbedder
@@ -157,8 +156,7 @@ class Stub:
 
 
 @pytest.fixture
-def stub(monkeypatch: pytest.MonkeyPatch) -> Iterator[Stub]:
-    monkeypatch.setattr(remote, "FIRST_PAUSE_S", 0.01)
+def stub() -> Iterator[Stub]:
     server = Stub()
     yield server
     server.close()
@@ -173,7 +171,9 @@ def opened_on(stub: Stub) -> Iterator[Opener]:
     embedders: list[OpenAIEmbedder] = []
 
     def opened(*, prefixes: WantedPrefixes | None = None, **fields: Any) -> OpenAIEmbedder:
-        model = RemoteModel(**{"url": stub.url, "dimension": 8, "timeout_s": 10.0, "patience_s": 10.0} | fields)
+        model = RemoteModel(
+            **{"url": stub.url, "dimension": 8, "timeout_s": 10.0, "patience_s": 10.0, "first_pause_s": 0.01} | fields
+        )
         embedders.append(OpenAIEmbedder("org/model-x", model, prefixes=prefixes))
         return embedders[-1]
 

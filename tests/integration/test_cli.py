@@ -305,7 +305,6 @@ def test_doctor_shows_and_renews_the_calibration(
     """Each number format with its speed and agreement, and which one is used and why; fp32 is always among them."""
     monkeypatch.setenv("FOOTNOTE_EMBEDDING_BACKEND", "openvino")
     monkeypatch.setenv("FOOTNOTE_MODELS", str(model_cache))
-    monkeypatch.setattr("api.cli.doctor._CHECKS", {})
     folder = ensure_converted(DEFAULT_MODEL, model_cache)
     ensure_calibrated(folder)
     stored = next(folder.glob("calibration-*.json"))

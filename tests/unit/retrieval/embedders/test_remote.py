@@ -23,7 +23,7 @@ def test_pauses_double_and_are_never_shorter_than_asked(
     attempt: int, asked_s: float | None, chance: float, expected: float
 ) -> None:
     """Half of a pause is up to chance, and the longest is bounded."""
-    assert expected == pause_s(attempt, asked_s=asked_s, chance=chance)
+    assert expected == pause_s(attempt, first_s=0.5, asked_s=asked_s, chance=chance)
 
 
 @pytest.mark.parametrize(
