@@ -161,7 +161,7 @@ def _peer(device: str) -> _Opened:
     return lambda texts: model.encode(texts, show_progress_bar=False), spans, lambda: None
 
 
-def texts_of(tokens: int, spans: Callable[[str], list[TokenSpan]], *, count: int = 128) -> list[str]:
+def texts_of(tokens: int, spans: Callable[[str], list[TokenSpan]], *, count: int = 64) -> list[str]:
     """Return prose of our manual, from different places, each of so many tokens with the two special ones."""
     source = (_ROOT / "data" / "source" / "rime40-operating-manual.md").read_text(encoding="utf-8")
     dice = random.Random(tokens)

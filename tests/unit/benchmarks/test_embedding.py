@@ -7,7 +7,7 @@ from retrieval.embedders.hashing import HashingEmbedder
 
 
 def test_operations_of_a_token_follow_from_the_config() -> None:
-    """MiniLM: 6 layers of 4 x 384 x 384 and 2 x 384 x 1536 weights, two operations each, and attention over 120 tokens."""
+    """Of MiniLM: two for each weight of its six layers, and those of attention over 120 tokens."""
     config = SimpleNamespace(num_hidden_layers=6, hidden_size=384, intermediate_size=1536)
     assert flops_per_token(config, 120) == 6 * (2 * (4 * 384 * 384 + 2 * 384 * 1536) + 4 * 120 * 384)
 
