@@ -68,6 +68,9 @@ class Settings(BaseSettings):
     embedding_document_prefix: str | None = Field(
         None, description="Put in front of a passage when it is embedded; none takes what the model's config says."
     )
+    embedding_query_cache: int = Field(
+        4096, ge=0, description="Questions whose vectors a process keeps, those asked last; 0 is none."
+    )
     embedding_url: str | None = Field(
         None, pattern=r"^https?://\S+$", description="openai: where the endpoint is, such as https://HOST/v1."
     )

@@ -72,7 +72,9 @@ def open_catalog(settings: Settings) -> Iterator[Catalog]:
 def open_services(settings: Settings) -> Iterator[Services]:
     """Open everything that searches and answers, with the index caught up."""
     with open_catalog(settings) as catalog:
-        embedder = CachedQueries(make_embedder(settings), observe=metrics.note_query_embeddings)
+        embedder = CachedQueries(
+            make_embedder(settings), entries=settings.embedding_query_cache, observe=metrics.note_query_embeddings
+        )
         index = _make_index(settings, catalog.database, embedder.identity)
         replica = Replica(catalog.database, index, identity=embedder.identity.key)
         replica.catch_up()

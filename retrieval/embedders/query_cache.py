@@ -4,14 +4,11 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 
 from retrieval.embedders.base import Embedder, TokenSpan, Vectors
-
-# 6 MB with 384 dimensions.
-ENTRIES: Final = 4096
 
 # Called with how many queries were there, and how many had to be embedded.
 Observer = Callable[[int, int], None]
@@ -23,8 +20,11 @@ class CachedQueries:
     Documents pass through: the catalog knows those that it has (`catalog.documents.known_vectors`). Thread-safe.
     """
 
-    def __init__(self, embedder: Embedder, *, entries: int = ENTRIES, observe: Observer | None = None) -> None:
-        """`entries`: how many vectors are kept, those used last. `observe`: told hits and misses of each call."""
+    def __init__(self, embedder: Embedder, *, entries: int = 4096, observe: Observer | None = None) -> None:
+        """`entries`: how many vectors are kept, those used last; 4,096 of 384 dimensions are 6 MB.
+
+        `observe`: told hits and misses of each call.
+        """
         self.identity = embedder.identity
         self.max_tokens = embedder.max_tokens
         self._embedder = embedder

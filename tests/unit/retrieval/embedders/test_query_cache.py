@@ -66,6 +66,15 @@ def test_the_queries_used_last_are_kept() -> None:
     assert counting.queries == ["a", "b", "c", "b"]
 
 
+def test_nothing_is_kept_where_there_is_no_room() -> None:
+    """With 0 entries each call embeds, and still each query once."""
+    counting = Counting()
+    cached = CachedQueries(counting, entries=0)
+    for _ in range(2):
+        cached.embed_queries(["a", "a"])
+    assert counting.queries == ["a", "a"]
+
+
 def test_more_queries_at_once_than_are_kept_get_their_vectors() -> None:
     """The bound is on what stays, not on what a call may ask."""
     texts = [f"query {number}" for number in range(7)]
