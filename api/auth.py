@@ -1,5 +1,6 @@
 """Who is asking. `api.access` asks it of every request before anything of its body is read."""
 
+import hmac
 from dataclasses import replace
 from typing import Annotated, Final
 
@@ -19,7 +20,7 @@ from catalog.keys import KeyScope
 from catalog.models import DEFAULT_PROJECT, ApiKey
 from retrieval.filters import parse_filter
 
-__all__ = ["Caller", "CallerOf", "ServicesOf", "identify", "is_own_origin", "sees_whole_project"]
+__all__ = ["Caller", "CallerOf", "ServicesOf", "check_operator", "identify", "is_own_origin", "sees_whole_project"]
 
 # For the OpenAPI document; `identify` reads the header.
 _bearer = HTTPBearer(auto_error=False, description="An API key from `footnote keys create`, or a visitor token.")
@@ -80,6 +81,24 @@ def identify(found: Services, headers: Headers) -> Caller:
             key = keys.authenticate(session, credential)
             known = _holder(key, settings)
     return replace(known, is_use_worth_noting=keys.is_use_worth_noting(key))
+
+
+def check_operator(found: Services, headers: Headers) -> None:
+    """Let pass who runs this server: keys are those of tenants, and its counts are of all of them.
+
+    Raises Unauthorized, Forbidden.
+    """
+    token = found.settings.metrics_token
+    if token is not None:
+        if not hmac.compare_digest(_credential(headers).encode(), token.get_secret_value().encode()):
+            raise Unauthorized("This is not the token that the setting metrics_token names.")
+        return
+    with found.catalog.database.read() as session:
+        if keys.any_active(session):
+            raise Forbidden(
+                "With API keys, GET /metrics needs the setting metrics_token, and its value as bearer token."
+            )
+    _check_own_machine(headers, found.settings)
 
 
 def _credential(headers: Headers) -> str:

@@ -44,18 +44,54 @@ class Settings(BaseSettings):
         None, description="Bytes of uploaded files: file:///PATH or s3://BUCKET/PREFIX; none is a folder in `home`."
     )
 
-    embedding_backend: Literal["openvino", "torch", "hashing"] = Field(
-        "openvino", description="openvino on a CPU, torch on a GPU; hashing needs no model and is for tests."
+    embedding_backend: Literal["openvino", "torch", "openai", "hashing"] = Field(
+        "openvino",
+        description="openvino on a CPU, torch on a GPU, openai for an endpoint that speaks OpenAI's API; hashing needs "
+        "no model and is for tests.",
     )
     embedding_model: str = Field(
-        "all-MiniLM-L6-v2", description="all-MiniLM-L6-v2, or the folder of a sentence-transformers model."
+        "all-MiniLM-L6-v2",
+        description="all-MiniLM-L6-v2, or the folder of a sentence-transformers model; openai: its name there.",
     )
-    embedding_precision: Literal["auto", "f32", "bf16"] = Field(
-        "auto", description="openvino: auto takes bf16 where the processor has it."
+    embedding_precision: Literal["auto", "f32", "bf16", "int8"] = Field(
+        "auto",
+        description="openvino: auto takes the fastest that agrees with f32, measured at the first start. int8 is fast "
+        "on any processor with VNNI, and loses some quality.",
     )
     embedding_threads: int = Field(0, ge=0, description="openvino: threads for inference; 0 is all cores.")
     embedding_device: str | None = Field(
         None, description="torch: device such as cuda:0; none takes a GPU if there is."
+    )
+    embedding_query_prefix: str | None = Field(
+        None, description="Put in front of a question when it is embedded; none takes what the model's config says."
+    )
+    embedding_document_prefix: str | None = Field(
+        None, description="Put in front of a passage when it is embedded; none takes what the model's config says."
+    )
+    embedding_query_cache: int = Field(
+        4096, ge=0, description="Questions whose vectors a process keeps, those asked last; 0 is none."
+    )
+    embedding_url: str | None = Field(
+        None, pattern=r"^https?://\S+$", description="openai: where the endpoint is, such as https://HOST/v1."
+    )
+    embedding_api_key: SecretStr | None = Field(None, description="openai: the key for the endpoint.")
+    embedding_dimensions: int | None = Field(
+        None, gt=0, description="openai: dimensions to ask for; none takes the model's own, asked at each start."
+    )
+    embedding_max_tokens: int = Field(
+        512, gt=0, description="openai: tokens of a text that are sent; what is beyond is cut."
+    )
+    embedding_tokenizer: Path | None = Field(
+        None, description="openai: the model's tokenizer.json; none counts by a rule that is on the safe side."
+    )
+    embedding_requests_per_minute: int = Field(0, ge=0, description="openai: requests sent in a minute; 0 is any.")
+    embedding_concurrency: int = Field(4, ge=1, le=256, description="openai: requests that one process sends at once.")
+    embedding_timeout_s: float = Field(30.0, gt=0, description="openai: seconds that one request may take.")
+    embedding_patience_s: float = Field(
+        120.0,
+        gt=0,
+        description="openai: seconds for which documents are sent again to an endpoint that does not answer; their "
+        "files then go back to the queue.",
     )
 
     models: Path | None = Field(None, description="Folder for converted models; none is a folder in `home`.")
@@ -86,6 +122,13 @@ class Settings(BaseSettings):
     )
 
     workers: int = Field(1, ge=0, le=64, description="Worker processes that `footnote serve` starts.")
+    worker_niceness: int = Field(
+        10,
+        ge=0,
+        le=19,
+        description="How far workers give way to the API and other processes: 0 not at all; with 10 a tenth of a busy "
+        "processor is theirs, with 19 next to nothing.",
+    )
     lease_s: float = Field(
         30.0, gt=0, description="Seconds after which the work of a process that fell silent is given to another."
     )
@@ -119,6 +162,10 @@ class Settings(BaseSettings):
         ge=0,
         description="Requests that a key may send in a minute, where it has no limit of its own; 0 is any.",
     )
+    metrics_token: SecretStr | None = Field(
+        None,
+        description="What `GET /metrics` asks for as a bearer token; none answers only while there are no API keys.",
+    )
     max_question_chars: int = Field(16_000, gt=0, description="Longest question or search query, in characters.")
 
     @field_validator("http_allowed_hosts", "ocr_languages", mode="before")
@@ -136,7 +183,7 @@ class Settings(BaseSettings):
             raise ValueError(error.message) from error
         return hosts
 
-    @field_validator("home", "models", mode="after")
+    @field_validator("home", "models", "embedding_tokenizer", mode="after")
     @classmethod
     def _absolute(cls, path: Path | None) -> Path | None:
         return path.expanduser().absolute() if path else None

@@ -2,6 +2,7 @@
 
 import logging
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -9,14 +10,16 @@ import sys
 import threading
 import time
 from dataclasses import dataclass
+from pathlib import Path
 from types import FrameType
 from typing import Final
 
+from api.metrics import SHARED_FOLDER
 from api.settings import Settings, is_loopback
 from api.wiring import models_folder, open_catalog
 from catalog import keys
 from catalog.errors import ConfigurationError
-from retrieval.embedders.conversion import ensure_converted
+from retrieval.embedders.openvino import prepare
 
 log = logging.getLogger(__name__)
 
@@ -46,7 +49,7 @@ def supervise(settings: Settings) -> int:
     port = _reserve_port(settings)
     if settings.embedding_backend == "openvino":
         _say(f"Preparing the embedding model {settings.embedding_model} (the first time takes some seconds) …")
-        ensure_converted(settings.embedding_model, models_folder(settings))
+        prepare(settings.embedding_model, cache=models_folder(settings), precision=settings.embedding_precision)
     environment = _environment(settings, port)
     children = [_Child(name="api", command=_command("api"))]
     children += [_Child(name=f"worker {i + 1}", command=_command("worker")) for i in range(settings.workers)]
@@ -99,7 +102,14 @@ def _environment(settings: Settings, port: int) -> dict[str, str]:
         "FOOTNOTE_HOME": str(settings.home),
         "FOOTNOTE_HOST": settings.host,
         "FOOTNOTE_PORT": str(port),
+        SHARED_FOLDER: str(_emptied(settings.home / "metrics")),
     }
+
+
+def _emptied(folder: Path) -> Path:
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    return folder
 
 
 def _command(name: str) -> list[str]:

@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from api import metrics
 from api.settings import Settings
 from catalog.blobs import BlobStore
 from catalog.database import Database
@@ -18,6 +19,9 @@ from ingest.unpacking import ArchiveLimits
 from ingest.worker import Worker
 from retrieval.embedders.base import Embedder, EmbeddingIdentity
 from retrieval.embedders.opener import open_embedder
+from retrieval.embedders.prefixes import WantedPrefixes
+from retrieval.embedders.query_cache import CachedQueries
+from retrieval.embedders.remote import RemoteModel
 from retrieval.indexes.base import PassageIndex
 from retrieval.replica import Replica
 from retrieval.rerankers.base import Reranker
@@ -70,12 +74,14 @@ def open_catalog(settings: Settings) -> Iterator[Catalog]:
 def open_services(settings: Settings) -> Iterator[Services]:
     """Open everything that searches and answers, with the index caught up."""
     with open_catalog(settings) as catalog:
-        embedder = make_embedder(settings)
+        embedder = CachedQueries(
+            make_embedder(settings), entries=settings.embedding_query_cache, observe=metrics.note_query_embeddings
+        )
         index = _make_index(settings, catalog.database, embedder.identity)
         replica = Replica(catalog.database, index, identity=embedder.identity.key)
         replica.catch_up()
         reranker = _make_reranker(settings)
-        searcher = Searcher(catalog.database, replica, embedder, reranker)
+        searcher = Searcher(catalog.database, replica, embedder, reranker, observe=metrics.note_search)
         generator = open_generator(settings.generator, embedder=embedder, min_evidence=settings.min_evidence)
         answerer = Answerer(catalog.database, searcher, generator, load_template("answer"))
         try:
@@ -104,6 +110,8 @@ def make_embedder(settings: Settings) -> Embedder:
         precision=settings.embedding_precision,
         threads=settings.embedding_threads,
         device=settings.embedding_device,
+        prefixes=WantedPrefixes(query=settings.embedding_query_prefix, document=settings.embedding_document_prefix),
+        remote=_remote_model(settings),
     )
 
 
@@ -131,8 +139,26 @@ def make_worker(settings: Settings, catalog: Catalog, embedder: Embedder, *, nam
         embedder=embedder,
         limits=limits,
         archive_limits=ArchiveLimits(member_bytes=settings.max_file_bytes, total_bytes=settings.max_unpacked_bytes),
+        observe=metrics.note_document_embeddings,
     )
     return Worker(catalog.database, catalog.blobs, pipeline, name=name, lease_s=settings.lease_s)
+
+
+def _remote_model(settings: Settings) -> RemoteModel | None:
+    if settings.embedding_url is None:
+        return None
+    key = settings.embedding_api_key
+    return RemoteModel(
+        url=settings.embedding_url,
+        api_key=key.get_secret_value() if key else None,
+        dimension=settings.embedding_dimensions,
+        max_tokens=settings.embedding_max_tokens,
+        tokenizer=settings.embedding_tokenizer,
+        requests_per_minute=settings.embedding_requests_per_minute,
+        concurrency=settings.embedding_concurrency,
+        timeout_s=settings.embedding_timeout_s,
+        patience_s=settings.embedding_patience_s,
+    )
 
 
 def models_folder(settings: Settings) -> Path:

@@ -9,6 +9,7 @@ from typing import Any, Final, TypeVar
 
 from alembic import command
 from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
 from filelock import FileLock
 from sqlalchemy import URL, Connection, create_engine, event, make_url, text
 from sqlalchemy.exc import DataError, DBAPIError, InterfaceError, InternalError, OperationalError
@@ -96,6 +97,11 @@ class Database:
             config.attributes["connection"] = connection
             command.upgrade(config, revision)
             connection.commit()
+
+    def revision(self) -> str | None:
+        """Return the revision of the schema, None before the first migration."""
+        with _translated(), self._reader.connect() as connection:
+            return MigrationContext.configure(connection).get_current_revision()
 
     def _migration_lock(self) -> AbstractContextManager[Any]:
         if self.is_sqlite and self.url.database:

@@ -94,6 +94,8 @@ class Pipeline:
     window_tokens: int = WINDOW_TOKENS
     limits: ParseLimits = field(default_factory=ParseLimits)
     archive_limits: ArchiveLimits = field(default_factory=ArchiveLimits)
+    # Told, of the chunks of each batch, for how many the vectors were there and how many had to be embedded.
+    observe: Callable[[int, int], None] | None = None
 
     def content_key(self, job: Job) -> str:
         """Return the digest of all that decides the chunks: bytes, type hint, strategy, model, limits, our version.
@@ -234,6 +236,10 @@ class Pipeline:
         pairs = {self._embedding_key(c, t): (c, t) for c, t in zip(contexts, texts, strict=True)}
         with self.database.read() as session:
             known = documents.known_vectors(session, pairs)
+        if self.observe:
+            # A text that occurs twice in the batch is there the second time.
+            missing = len(pairs.keys() - known.keys())
+            self.observe(len(texts) - missing, missing)
         windows = {
             key: window_texts(self.embedder, context, text, window_tokens=self._window)
             for key, (context, text) in pairs.items()

@@ -127,7 +127,7 @@ class Worker:
         return [self._pipeline.parse(job, progress, sandbox)]
 
     def _finish(self, drafts: Sequence[Draft]) -> None:
-        """Embed and publish. A fault of the embedder is every unfinished draft's."""
+        """Embed and publish. A fault of the embedder is every unfinished draft's; for an outage of it all wait."""
         left = list(drafts)
         try:
             for draft in self._pipeline.embed(drafts):
@@ -135,8 +135,6 @@ class Worker:
                 with self._settled(draft.job):
                     documents.publish(self._database, draft.job, draft.record())
                     log.info("Published %s in %s.", draft.job.file_id, draft.job.vector_store_id)
-        except ServiceUnavailable:
-            raise
         except Exception as fault:
             for draft in left:
                 with self._settled(draft.job):
@@ -264,3 +262,15 @@ def release_dead(database: Database, folder: Path) -> int:
         except Timeout:
             continue  # Its worker is alive.
     return released
+
+
+def living(folder: Path) -> list[str]:
+    """Return the names of the workers of this machine that are alive."""
+    names = []
+    for path in sorted(folder.glob("*.lock")):
+        try:
+            with FileLock(path, timeout=0):
+                pass
+        except Timeout:
+            names.append(path.stem)
+    return names

@@ -1,7 +1,7 @@
 """From a question to ranked passages."""
 
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final, Literal
 
@@ -86,12 +86,20 @@ class Searcher:
     """
 
     def __init__(
-        self, database: Database, replica: Replica, embedder: Embedder, reranker: Reranker | None = None
+        self,
+        database: Database,
+        replica: Replica,
+        embedder: Embedder,
+        reranker: Reranker | None = None,
+        *,
+        observe: Callable[[Mapping[str, float]], None] | None = None,
     ) -> None:
+        """`observe`: told the seconds per stage of each search."""
         self._database = database
         self._replica = replica
         self._embedder = embedder
         self._reranker = reranker
+        self._observe = observe
 
     def search(self, request: SearchRequest) -> SearchResult:
         clock, trace = _Stopwatch(), _Trace(request.explain)
@@ -106,6 +114,8 @@ class Searcher:
         passages = self._rank(hits, request, trace)
         stores.note_use(self._database, request.scope.vector_store_ids)
         clock.lap("rank")
+        if self._observe:
+            self._observe(clock.seconds)
         return SearchResult(passages=passages, index_version=version, seconds=clock.seconds, stages=tuple(trace.stages))
 
     def _candidates(self, request: SearchRequest, vectors: Iterable[Vector], trace: "_Trace") -> list[FusedHit]:

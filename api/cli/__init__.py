@@ -27,7 +27,7 @@ _ORDER: Final = (
 
 def load_commands() -> typer.Typer:
     """Return the command tree with every command registered."""
-    from api.cli import documents, evaluation, keys, processes, questions, system  # noqa: F401  (they register)
+    from api.cli import doctor, documents, evaluation, keys, processes, questions, system  # noqa: F401  (they register)
 
     app.registered_commands.sort(key=lambda command: _ORDER.index(_name(command)))
     return app

@@ -38,6 +38,8 @@ def worker(die_with_parent: _DieWithParent = False) -> None:
 
     settings = load_settings()
     configure_logging(settings)
+    # Also what it starts: parsers, OCR. Whoever waits for an answer goes first.
+    os.nice(settings.worker_niceness)
     stop = _stop_on_signals(die_with_parent)
     with open_catalog(settings) as catalog, presence(catalog.database, workers_folder(settings)) as name:
         embedder = make_embedder(settings)

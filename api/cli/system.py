@@ -1,30 +1,18 @@
-"""footnote fsck | compact | doctor"""
+"""footnote fsck | compact"""
 
-import os
-import platform
-import shutil
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.table import Table
 from rich.text import Text
 
 from api.cli.root import app, configure_logging, console
-from api.settings import Settings, load_settings
-from api.wiring import lexical_path, make_embedder, open_catalog, open_services, vectors_folder
+from api.settings import load_settings
+from api.wiring import lexical_path, make_embedder, open_catalog, vectors_folder
 from catalog import compaction, files, fsck
-from catalog.errors import FootnoteError
-from ingest.parsers import OcrOptions
-from ingest.parsers.ocr import OcrUnavailable, open_tesseract
 from retrieval.compaction import compact_lexical
 from retrieval.consistency import check_lexical
 from retrieval.indexes.snapshots import delete_snapshot
-
-# Below this much free disk `doctor` warns.
-_LOW_DISK_BYTES = 2 * 1024**3
 
 
 @app.command("fsck")
@@ -88,81 +76,3 @@ def _bytes_below(folder: Path) -> int:
         except FileNotFoundError:
             continue  # The running service has just removed it.
     return total
-
-
-@app.command()
-def doctor() -> None:
-    """Check that this machine and these settings can run Footnote, and say what they give."""
-    settings = load_settings(log_level="error")
-    configure_logging(settings)
-    table = Table("Check", "State", "Detail", box=None, pad_edge=False)
-    failed = False
-    for name, check_one in _CHECKS.items():
-        try:
-            state, detail = "ok", check_one(settings)
-        except (FootnoteError, OSError) as error:
-            state, detail, failed = "failed", str(error), True
-        table.add_row(name, Text(state, "green" if state == "ok" else "red"), Text(detail))
-    console.print(table)
-    if failed:
-        raise typer.Exit(1)
-
-
-def _python(_settings: Settings) -> str:
-    return f"{platform.python_version()} on {platform.system()} {platform.machine()}, {os.cpu_count()} processors"
-
-
-def _home(settings: Settings) -> str:
-    settings.home.mkdir(parents=True, exist_ok=True)
-    probe = settings.home / ".doctor"
-    probe.write_bytes(b"")
-    probe.unlink()
-    free = shutil.disk_usage(settings.home).free
-    if free < _LOW_DISK_BYTES:
-        raise OSError(f"{settings.home} has only {free / 1e9:.1f} GB free")
-    return f"{settings.home}, {free / 1e9:.0f} GB free"
-
-
-def _catalog(settings: Settings) -> str:
-    with open_catalog(settings) as catalog:
-        return catalog.database.url.render_as_string(hide_password=True)
-
-
-def _embedder(settings: Settings) -> str:
-    embedder = make_embedder(settings)
-    # 64 texts of about 120 tokens, as chunks are.
-    texts = [f"{i} " + "the compressor of a cold store runs warm when its condenser is dirty " * 9 for i in range(64)]
-    embedder.embed_documents(texts[:4])
-    started = time.perf_counter()
-    embedder.embed_documents(texts)
-    rate = len(texts) / (time.perf_counter() - started)
-    precision = getattr(embedder, "precision", "")
-    embedder.close()
-    return f"{embedder.identity.key} on {settings.embedding_backend} {precision}, {rate:.0f} texts/s of 120 tokens"
-
-
-def _index(settings: Settings) -> str:
-    started = time.perf_counter()
-    with open_services(settings) as services:
-        return (
-            f"{settings.index}, {services.replica.index.count()} chunks, open in {time.perf_counter() - started:.1f} s"
-        )
-
-
-def _ocr(settings: Settings) -> str:
-    try:
-        tesseract = open_tesseract(OcrOptions(languages=settings.ocr_languages))
-    except OcrUnavailable as missing:
-        return f"{missing}: scans are stated as unread"
-    absent = f"; no data for {', '.join(tesseract.missing_languages)}" if tesseract.missing_languages else ""
-    return f"{tesseract.executable}, reads {', '.join(tesseract.languages)}{absent}"
-
-
-_CHECKS: dict[str, Callable[[Settings], str]] = {
-    "python": _python,
-    "home": _home,
-    "catalog": _catalog,
-    "embedding": _embedder,
-    "index": _index,
-    "ocr": _ocr,
-}

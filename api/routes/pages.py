@@ -1,13 +1,15 @@
-"""Health, and the web page."""
+"""Health, metrics, and the web page."""
 
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, Final
 
 from fastapi import APIRouter, Request
-from fastapi.responses import FileResponse, JSONResponse
+from fastapi.responses import FileResponse, JSONResponse, Response
+from prometheus_client import CONTENT_TYPE_LATEST
 
-from api.auth import ServicesOf
+from api import metrics
+from api.auth import ServicesOf, check_operator
 from catalog.errors import NotFound
 
 router = APIRouter(include_in_schema=False)
@@ -54,3 +56,10 @@ def readiness(request: Request, services: ServicesOf) -> JSONResponse:
         "embedding_model": services.embedder.identity.key,
     }
     return JSONResponse(body)
+
+
+@router.get("/metrics")
+def counts(request: Request, services: ServicesOf) -> Response:
+    """What the operator watches, for Prometheus."""
+    check_operator(services, request.headers)
+    return Response(metrics.exposition(services.catalog.database), media_type=CONTENT_TYPE_LATEST)

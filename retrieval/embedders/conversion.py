@@ -16,9 +16,10 @@ from typing import Any, Final
 from filelock import FileLock
 
 from catalog.errors import ConfigurationError
+from retrieval.embedders.prefixes import Prefixes, prefixes_of
 
 # Raised when the layout of a converted model changes: older ones are made anew.
-FORMAT: Final = 1
+FORMAT: Final = 2
 DEFAULT_MODEL: Final = "all-MiniLM-L6-v2"
 _MANIFEST: Final = "manifest.json"
 
@@ -114,7 +115,7 @@ def convert(model: str, folder: Path) -> None:
     converted = openvino.convert_model(Sentence(), example_input=tuple(example for _ in inputs))
     openvino.save_model(converted, folder / "openvino.xml", compress_to_fp16=False)
     source.tokenizer.backend_tokenizer.save(str(folder / "tokenizer.json"))
-    prompts = source.prompts or {}
+    prefixes = own_prefixes(source)
     manifest = ModelManifest(
         format=FORMAT,
         model=model_name(model),
@@ -123,10 +124,15 @@ def convert(model: str, folder: Path) -> None:
         max_sequence_tokens=int(source.max_seq_length or 512),
         pad_token_id=int(source.tokenizer.pad_token_id or 0),
         inputs=inputs,
-        query_prefix=prompts.get("query") or "",
-        document_prefix=prompts.get("document") or "",
+        query_prefix=prefixes.query,
+        document_prefix=prefixes.document,
     )
     (folder / _MANIFEST).write_text(json.dumps(asdict(manifest), indent=1), encoding="utf-8")
+
+
+def own_prefixes(model: Any) -> Prefixes:
+    """Return what a SentenceTransformer's own config puts in front of queries and documents."""
+    return prefixes_of(model.prompts or {}, model.default_prompt_name)
 
 
 def weights_revision(model: Any) -> str:
@@ -134,7 +140,12 @@ def weights_revision(model: Any) -> str:
 
     It is the same whichever back end runs the model, so their vectors may share a store.
     """
-    digest = hashlib.sha256(json.dumps(model.prompts or {}, sort_keys=True).encode())
+    prompts = model.prompts or {}
+    digest = hashlib.sha256(json.dumps(prompts, sort_keys=True).encode())
+    prefixes = own_prefixes(model)
+    if (prefixes.query, prefixes.document) != (prompts.get("query") or "", prompts.get("document") or ""):
+        # The names of prompts decide too, where they are not the usual ones.
+        digest.update(json.dumps([prefixes.query, prefixes.document]).encode())
     for name, tensor in sorted(model.state_dict().items()):
         digest.update(name.encode())
         digest.update(tensor.float().cpu().numpy().tobytes())

@@ -26,5 +26,5 @@ class TestHashingEmbedder(EmbedderContract):
 def test_embedders_are_opened_by_name(tmp_path: Path) -> None:
     """An unknown name is a wrong setting, and the message has the known ones."""
     assert open_embedder("hashing", model="", cache=tmp_path).identity.model == "hashing"
-    with pytest.raises(ConfigurationError, match=r"'nonsense'.*openvino, torch or hashing"):
+    with pytest.raises(ConfigurationError, match=r"'nonsense'.*openvino, torch, openai or hashing"):
         open_embedder("nonsense", model="", cache=tmp_path)

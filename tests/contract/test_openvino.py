@@ -6,17 +6,18 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-import openvino
 import pytest
 
 from catalog.errors import ConfigurationError
 from retrieval.embedders.base import Embedder
-from retrieval.embedders.conversion import DEFAULT_MODEL
+from retrieval.embedders.calibration import ensure_calibrated
+from retrieval.embedders.conversion import DEFAULT_MODEL, ensure_converted
+from retrieval.embedders.inference import supported_precisions
 from retrieval.embedders.opener import open_embedder
-from retrieval.embedders.openvino import OpenVinoEmbedder, batches_by_length
+from retrieval.embedders.openvino import OpenVinoEmbedder, checked_precision
 from tests.contract.embedder import TEXTS, EmbedderContract
 
-HAS_BF16 = "BF16" in openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+HAS_BF16 = "bf16" in supported_precisions()
 
 
 @pytest.fixture(scope="module")
@@ -29,6 +30,13 @@ def fp32(model_cache: Path) -> Iterator[Embedder]:
 @pytest.fixture(scope="module")
 def bf16(model_cache: Path) -> Iterator[Embedder]:
     embedder = OpenVinoEmbedder(DEFAULT_MODEL, cache=model_cache, precision="bf16", threads=1)
+    yield embedder
+    embedder.close()
+
+
+@pytest.fixture(scope="module")
+def int8(model_cache: Path) -> Iterator[Embedder]:
+    embedder = OpenVinoEmbedder(DEFAULT_MODEL, cache=model_cache, precision="int8")
     yield embedder
     embedder.close()
 
@@ -77,12 +85,46 @@ class TestOpenVinoEmbedderInBf16(EmbedderContract):
         assert fp32.identity == opened.identity
 
 
-def test_the_precision_follows_the_processor(model_cache: Path) -> None:
-    """By default it is bf16 where the processor has it, else fp32."""
+@pytest.mark.skipif("int8" not in supported_precisions(), reason="this processor does not compute in int8")
+class TestOpenVinoEmbedderInInt8(EmbedderContract):
+    # Activations are quantised anew in every batch.
+    tolerance = 3e-2
+
+    @pytest.fixture
+    def opened(self, int8: Embedder) -> Embedder:
+        return int8
+
+    def test_its_vectors_are_near_those_of_fp32(self, opened: Embedder, fp32: Embedder) -> None:
+        """Nearer than two texts that say the same, and of the same identity; they are not those of fp32 itself."""
+        cosines = np.sum(fp32.embed_documents(TEXTS) * opened.embed_documents(TEXTS), axis=1)
+        assert cosines.min() > 0.98
+        assert cosines.mean() < 0.9999, "these are vectors of fp32"
+        assert fp32.identity == opened.identity
+
+
+def test_the_precision_is_what_the_calibration_chose(model_cache: Path) -> None:
+    """By default it is the fastest that agrees with fp32 here, and one that the settings name is taken as it is."""
     embedder = open_embedder("openvino", model=DEFAULT_MODEL, cache=model_cache)
     assert isinstance(embedder, OpenVinoEmbedder)
-    assert ("bf16" if HAS_BF16 else "f32") == embedder.precision
+    assert ensure_calibrated(ensure_converted(DEFAULT_MODEL, model_cache)).chosen == embedder.precision
     embedder.close()
+
+
+def test_a_precision_that_the_processor_lacks_is_a_wrong_setting() -> None:
+    """The message names the wanted one and those that there are."""
+    assert checked_precision("int8", ["f32", "int8"]) == "int8"
+    with pytest.raises(ConfigurationError, match=r"'bf16'.*f32, int8 only"):
+        checked_precision("bf16", ["f32", "int8"])
+
+
+@pytest.mark.parametrize("count", [0, 1, 255, 256, 257, 700])
+def test_texts_are_embedded_in_any_number(fp32: Embedder, count: int) -> None:
+    """Rows stay with their texts across the parts in which they are tokenised: a row's nearest text is its own."""
+    texts = [f"text {number} " + "word " * (number % 7) for number in range(count)]
+    vectors = fp32.embed_documents(texts)
+    assert (count, 384) == vectors.shape
+    for row in {0, count // 2, count - 1} & set(range(count)):
+        np.testing.assert_allclose(fp32.embed_documents([texts[row]])[0], vectors[row], atol=1e-5)
 
 
 def test_serving_never_imports_torch(model_cache: Path) -> None:
@@ -104,21 +146,3 @@ def test_a_model_that_cannot_be_loaded_is_a_wrong_setting(tmp_path: Path) -> Non
     with pytest.raises(ConfigurationError, match=f"{missing}.*{DEFAULT_MODEL}"):
         OpenVinoEmbedder(missing, cache=tmp_path / "cache")
     assert list((tmp_path / "cache").rglob("manifest.json")) == []
-
-
-@pytest.mark.parametrize(
-    ("lengths", "budget", "expected"),
-    [
-        ([], 10, []),
-        ([3], 10, [[0]]),
-        ([99], 10, [[0]]),
-        ([5, 1, 5, 1], 10, [[1, 3], [0, 2]]),
-        ([2, 2, 2], 4, [[0, 1], [2]]),
-        ([1, 99, 1], 10, [[0, 2], [1]]),
-    ],
-)
-def test_batches_hold_similar_lengths_within_the_budget(
-    lengths: list[int], budget: int, expected: list[list[int]]
-) -> None:
-    """Rows times the longest stays within the budget; a row that is longer goes alone."""
-    assert expected == list(batches_by_length(lengths, budget=budget))

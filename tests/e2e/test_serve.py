@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+import httpx
 import pytest
 
 from tests.e2e.conftest import (
@@ -108,6 +109,21 @@ def test_a_killed_worker_process_is_restarted_and_its_job_done(serve: StartServe
     store, file = add_text(server, "The tide gate was rebuilt in 1931.")
     wait_until_completed(server, store, file)
     assert server.child("worker") != killed
+    assert server.stop() == 0
+
+
+def test_metrics_are_those_of_all_processes(serve: StartServer) -> None:
+    """The API tells what it searched, and what the worker, which gives way to it, embedded."""
+    server = serve()
+    store, file = add_text(server, "The tide gate was rebuilt in 1931.")
+    wait_until_completed(server, store, file)
+    with httpx.Client(base_url=server.url) as client:
+        client.post(f"/v1/vector_stores/{store}/search", json={"query": "tide gate"}).raise_for_status()
+        told = client.get("/metrics").raise_for_status().text
+    assert 'footnote_document_embeddings_total{cache="miss"} 1.0' in told
+    assert "footnote_searches_total 1.0" in told
+    niceness = {name: os.getpriority(os.PRIO_PROCESS, server.child(name)) for name in ("api", "worker")}
+    assert niceness["worker"] == min(niceness["api"] + 10, 19)
     assert server.stop() == 0
 
 

@@ -10,8 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 from api.cli import main
+from retrieval.embedders.calibration import ensure_calibrated
+from retrieval.embedders.conversion import DEFAULT_MODEL, ensure_converted
 from retrieval.lexical import LexicalIndex
 from tests.builders import a_publication
 from tests.integration.conftest import HOUSE, running
@@ -23,6 +26,8 @@ class Result:
     out: str
     err: str
 
+
+DOCTORS_CHECKS = ("python", "home", "catalog", "blobs", "embedding", "index", "generator", "ocr", "workers")
 
 Command = Callable[..., Result]
 
@@ -262,7 +267,9 @@ def test_doctor_reports_every_part_as_ok(command: Command) -> None:
     result = command("doctor")
     assert result.status == 0, result
     found = rows(result)
-    assert {found[name][0] for name in ("python", "home", "catalog", "embedding", "index", "ocr")} == {"ok"}
+    assert {found[name][0] for name in DOCTORS_CHECKS} == {"ok"}
+    assert "schema revision" in result.out
+    assert "0 running on this machine" in result.out
 
 
 def test_doctor_names_the_part_that_does_not_work(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -272,6 +279,47 @@ def test_doctor_names_the_part_that_does_not_work(command: Command, monkeypatch:
     assert result.status == 1
     found = rows(result)
     assert (found["catalog"][0], found["embedding"][0]) == ("failed", "ok")
+
+
+def test_doctor_says_when_no_blob_can_be_written(command: Command, tmp_path: Path) -> None:
+    """A folder that is a file; nothing is left behind where blobs can be written."""
+    assert command("doctor").status == 0
+    blobs = Path(os.environ["FOOTNOTE_HOME"]) / "blobs"
+    assert [path for path in blobs.rglob("*") if path.is_file()] == []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("FOOTNOTE_BLOB_URL", (tmp_path / "file").as_uri())
+        (tmp_path / "file").write_text("not a folder")
+        result = command("doctor")
+    assert (result.status, rows(result)["blobs"][0]) == (1, "failed")
+
+
+def test_doctor_counts_the_workers_that_live(command: Command, tmp_home: Path) -> None:
+    """By the locks that they hold; that of a dead one does not count."""
+    folder = tmp_home / "workers"
+    folder.mkdir()
+    (folder / "dead-1-abc.lock").write_bytes(b"")
+    with FileLock(folder / "alive-2-def.lock"):
+        assert "1 running on this machine" in command("doctor").out
+
+
+def test_doctor_shows_and_renews_the_calibration(
+    command: Command, monkeypatch: pytest.MonkeyPatch, model_cache: Path
+) -> None:
+    """Each number format with its speed and agreement, and which one is used and why; fp32 is always among them."""
+    monkeypatch.setenv("FOOTNOTE_EMBEDDING_BACKEND", "openvino")
+    monkeypatch.setenv("FOOTNOTE_MODELS", str(model_cache))
+    folder = ensure_converted(DEFAULT_MODEL, model_cache)
+    ensure_calibrated(folder)
+    stored = next(folder.glob("calibration-*.json"))
+    before = stored.stat().st_mtime_ns
+    found = rows(command("doctor"))
+    assert found["f32"][3:5] == ["1.00000", "1.00000"]
+    assert sum("yes" in words for words in found.values()) == 1
+    assert stored.stat().st_mtime_ns == before
+    monkeypatch.setenv("FOOTNOTE_EMBEDDING_PRECISION", "f32")
+    result = command("doctor", "--calibrate")
+    assert rows(result)["f32"][-2:] == ["yes", "(embedding_precision)"]
+    assert stored.stat().st_mtime_ns > before
 
 
 def test_a_key_is_made_listed_and_revoked(command: Command, tmp_home: Path) -> None:

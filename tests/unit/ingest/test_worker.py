@@ -299,6 +299,24 @@ def test_a_fault_of_the_embedder_is_that_of_every_file_it_was_to_embed(shop: Sho
     ] * 2
 
 
+def test_an_outage_of_the_embedder_costs_no_file_a_try(shop: Shop) -> None:
+    """All go back to the queue with a wait, and none is failed, however long it lasts."""
+    queue_more(shop, 10)
+    worker = shop.worker()
+    shop.pipeline.fault = ServiceUnavailable("The embeddings server does not answer.")
+    for _ in range(jobs.MAX_FAILURES + 2):
+        assert worker.run_one(shop.stop)
+        assert not worker.run_one(shop.stop), "they wait"
+        with shop.database.read() as session:
+            entries = session.scalars(select(VectorStoreFile)).all()
+        found = {(entry.status, entry.failures, entry.owner) for entry in entries}
+        assert found == {(JobStatus.IN_PROGRESS, 0, None)}
+        shop.change(not_before=0.0)
+    shop.pipeline.fault = None
+    assert worker.run_one(shop.stop)
+    assert shop.document_count == 2
+
+
 def test_a_small_file_does_not_wait_for_large_ones_that_are_under_way(shop: Shop) -> None:
     """Every lane that takes large files is busy with one; the small one that comes then is ready before they are."""
     shop.change(status=JobStatus.CANCELLED)

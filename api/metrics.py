@@ -1,0 +1,85 @@
+"""What an operator watches: counts and times of this machine's processes, without a word of anybody's data.
+
+`footnote serve` names a folder in PROMETHEUS_MULTIPROC_DIR, through which the API process knows the workers' counts.
+"""
+
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Final
+
+from prometheus_client import REGISTRY, CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.multiprocess import MultiProcessCollector
+from prometheus_client.registry import Collector
+from sqlalchemy import func, select
+
+from catalog.database import Database
+from catalog.models import JobStatus, VectorStoreFile
+
+# The variable by which prometheus-client learns of the folder that processes share.
+SHARED_FOLDER: Final = "PROMETHEUS_MULTIPROC_DIR"
+
+_QUERIES: Final = Counter(
+    "footnote_query_embeddings", "Queries to embed, by whether their vector was cached.", ["cache"]
+)
+_CHUNKS: Final = Counter(
+    "footnote_document_embeddings", "Chunks to embed, by whether the catalog had their vectors.", ["cache"]
+)
+_SEARCHES: Final = Counter("footnote_searches", "Searches.")
+_STAGES: Final = Histogram(
+    "footnote_search_stage_seconds",
+    "Seconds of the stages of a search.",
+    ["stage"],
+    buckets=(0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5),
+)
+
+
+def note_query_embeddings(hits: int, misses: int) -> None:
+    _QUERIES.labels("hit").inc(hits)
+    _QUERIES.labels("miss").inc(misses)
+
+
+def note_document_embeddings(hits: int, misses: int) -> None:
+    _CHUNKS.labels("hit").inc(hits)
+    _CHUNKS.labels("miss").inc(misses)
+
+
+def note_search(seconds: Mapping[str, float]) -> None:
+    _SEARCHES.inc()
+    for stage, value in seconds.items():
+        _STAGES.labels(stage).observe(value)
+
+
+def exposition(database: Database) -> bytes:
+    """Return all metrics in Prometheus' text format."""
+    registry = CollectorRegistry()
+    if os.environ.get(SHARED_FOLDER):
+        MultiProcessCollector(registry)  # type: ignore[no-untyped-call]  # It has no annotations.
+    else:
+        registry.register(_Noted())
+    registry.register(_Jobs(database))
+    return generate_latest(registry)
+
+
+class _Noted(Collector):
+    """What this process noted, without what the library says of Python and the process."""
+
+    def collect(self) -> Iterator[Metric]:
+        return (metric for metric in REGISTRY.collect() if metric.name.startswith("footnote_"))
+
+
+class _Jobs(Collector):
+    """Files in vector stores by the state of their processing, as the catalog has it."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def collect(self) -> Iterable[Metric]:
+        counts = dict.fromkeys(JobStatus, 0)
+        with self._database.read() as session:
+            statement = select(VectorStoreFile.status, func.count()).group_by(VectorStoreFile.status)
+            counts |= {JobStatus(status): count for status, count in session.execute(statement)}
+        family = GaugeMetricFamily("footnote_jobs", "Files in vector stores, by status.", labels=["status"])
+        for status, count in counts.items():
+            family.add_metric([status.value], count)
+        return [family]
