@@ -1,15 +1,19 @@
-"""Checks that the lexical index holds the catalog's documents, and no others."""
+"""Checks that an index outside of the catalog holds the catalog's documents, and no others."""
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Set
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 from sqlalchemy import select
+from sqlalchemy.orm import Session
 
 from catalog import feed
 from catalog.database import Database
 from catalog.fsck import Problem
 from catalog.models import Document, VectorStore
+from retrieval.indexes.base import PassageIndex
 from retrieval.lexical import LexicalIndex
 
 log = logging.getLogger(__name__)
@@ -30,31 +34,45 @@ def check_lexical(database: Database, path: Path, *, identity: str) -> list[Prob
             position, indexed, (lacking, orphaned) = index.position, index.passage_counts(), index.unmatched()
             pending = feed.pending_ids(session, position)
             newest, known = feed.position(session), feed.document_ids(session)
-            searchable = (
-                select(Document.id, Document.chunk_count)
-                .join(VectorStore, VectorStore.id == Document.vector_store_id)
-                .where(VectorStore.embedding_identity == identity)
-            )
-            current = dict(session.execute(searchable).all())
+            current = _searchable(session, identity)
     finally:
         index.close()
     if position > newest:
         return [
             Problem(kind="foreign index", detail=f"{path} has seen change {position}; the catalog ends at {newest}")
         ]
-    extra = (indexed.keys() - current.keys() - pending) | (indexed.keys() - known)
-    short = {i for i in current.keys() - pending if indexed.get(i, 0) != current[i]}
-    return [
-        *(
-            Problem(
-                kind="unindexed document",
-                detail=f"document {i} has {indexed.get(i, 0)} of {current[i]} passages in the lexical index",
-            )
-            for i in sorted(short)
-        ),
-        *(Problem(kind="orphan postings", detail=f"the lexical index holds document {i}") for i in sorted(extra)),
-        *_row_problems(lacking, orphaned),
-    ]
+    catalog = _Catalog(current=current, pending=pending, known=known)
+    return [*_differences(catalog, indexed, "lexical index"), *_row_problems(lacking, orphaned)]
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Catalog:
+    # Passages of each document that searches should find.
+    current: Mapping[int, int]
+    # Documents with a change that the index has not seen.
+    pending: Set[int]
+    # Every document that there ever was.
+    known: Set[int]
+
+
+def _differences(catalog: _Catalog, indexed: Mapping[int, int], name: str) -> Iterator[Problem]:
+    """Compare in both directions. `indexed`: passages that searches can find of each document, in the index `name`."""
+    for i in sorted(catalog.current.keys() - catalog.pending):
+        if indexed.get(i, 0) != catalog.current[i]:
+            found = f"{indexed.get(i, 0)} of {catalog.current[i]} passages"
+            yield Problem(kind="unindexed document", detail=f"document {i} has {found} in the {name}")
+    for i in sorted((indexed.keys() - catalog.current.keys() - catalog.pending) | (indexed.keys() - catalog.known)):
+        yield Problem(kind="orphan postings", detail=f"the {name} holds document {i}")
+
+
+def _searchable(session: Session, identity: str) -> dict[int, int]:
+    """Return the passages of each document in a store of this embedding model."""
+    rows = session.execute(
+        select(Document.id, Document.chunk_count)
+        .join(VectorStore, VectorStore.id == Document.vector_store_id)
+        .where(VectorStore.embedding_identity == identity)
+    )
+    return dict(rows.all())
 
 
 def _row_problems(lacking: int, orphaned: int) -> Iterator[Problem]:
@@ -77,3 +95,52 @@ def rebuild_if_foreign(database: Database, path: Path, *, identity: str) -> None
         index = LexicalIndex(path)
         index.clear()
         index.close()
+
+
+class SharedIndex(PassageIndex, Protocol):
+    """A passage index on a server, which processes share: what it takes to check and to mend it."""
+
+    def chunk_counts(self) -> tuple[Mapping[int, int], Mapping[int, int]]:
+        """Return how many chunks of each document are visible, and how many are there and never became so."""
+        ...
+
+    def sweep(self) -> int:
+        """Delete chunks that an interrupted process left and that never became visible; return how many."""
+        ...
+
+    def reset(self) -> None:
+        """Delete everything and begin again at position 0."""
+        ...
+
+
+def check_shared(database: Database, index: SharedIndex, *, identity: str) -> list[Problem]:
+    """Return what differs, as of the change that the index has seen; `identity` as in check_lexical."""
+    # In this order: what other processes add or remove meanwhile then counts as pending.
+    position, (visible, hidden) = index.position, index.chunk_counts()
+    with database.read() as session:
+        pending = feed.pending_ids(session, position)
+        newest, known = feed.position(session), feed.document_ids(session)
+        current = _searchable(session, identity)
+    if position > newest:
+        return [Problem(kind="foreign index", detail=f"it has seen change {position}; the catalog ends at {newest}")]
+    catalog = _Catalog(current=current, pending=pending, known=known)
+    return [
+        *_differences(catalog, visible, "shared index"),
+        *(
+            Problem(kind="leftover chunks", detail=f"{hidden[i]} of document {i}; `footnote compact` deletes them")
+            for i in sorted(hidden.keys() - pending)
+        ),
+    ]
+
+
+def reset_if_ahead(database: Database, index: SharedIndex) -> None:
+    """Empty an index that has seen more than there is: the catalog was restored from a backup.
+
+    Its replicas then fill it again from the change feed. The processes that start together do it once.
+    """
+    with database.write(is_effect=False) as session:
+        feed.lock(database, session)
+        position, newest = index.position, feed.position(session)
+        if position > newest:
+            log.warning("The index is built anew: it has seen change %d, the catalog ends at %d.", position, newest)
+            index.reset()

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
+from typing import Any, ClassVar
 from urllib.parse import urlsplit
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
@@ -79,8 +79,6 @@ class QdrantServer:
 
     def answer(self, request: Recorded) -> Any:
         """Return the `result` of a request. Raises LookupError for what is not there, ValueError for what is wrong."""
-        if request.path == "/":
-            return None
         parts = request.path.removeprefix("/collections/").split("/")
         with self._lock, warnings.catch_warnings():
             # That payload indexes do nothing here.
@@ -146,7 +144,7 @@ class QdrantServer:
         )
         return {"points": points, "next_page_offset": offset}
 
-    _ACTIONS = {
+    _ACTIONS: ClassVar[dict[tuple[str, str], Callable[..., Any]]] = {
         ("GET", ""): _info,
         ("DELETE", ""): _drop,
         ("PUT", "index"): _index,
@@ -176,60 +174,67 @@ def _read(model: type[BaseModel], body: Any) -> Any:
 
 
 def _handler(server: QdrantServer) -> type[BaseHTTPRequestHandler]:
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
+    return type("Handler", (_Handler,), {"qdrant": server})
 
-        def log_message(self, *_: Any) -> None:
-            pass
 
-        def _serve(self) -> None:
-            length = int(self.headers.get("content-length") or 0)
-            body = json.loads(self.rfile.read(length)) if length else None
-            path = urlsplit(self.path).path
-            request = Recorded(self.command, path, body, {k.lower(): v for k, v in self.headers.items()})
-            server.requests.append(request)
-            server.before(request)
-            fault = server.fault_for(path)
-            if fault is None:
-                self._reply(*self._result(request))
-                return
-            if fault.is_done:
-                self._result(request)
-            time.sleep(fault.delay_s)
-            if fault.status:
-                self._reply(fault.status, {"status": {"error": fault.error}, "time": 0.0}, fault.headers)
-            else:
-                self.close_connection = True
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    # Or each reply waits 40 ms for the acknowledgement of its head.
+    disable_nagle_algorithm = True
+    qdrant: QdrantServer
 
-        do_GET = do_PUT = do_POST = do_DELETE = _serve
+    def log_message(self, *_: Any) -> None:
+        pass
 
-        def _result(self, request: Recorded) -> tuple[int, Any]:
-            if server.api_key is not None and request.headers.get("api-key") != server.api_key:
-                return 401, {"status": {"error": "Must provide an API key or an Authorization bearer token"}}
-            if request.path == "/":
-                return 200, {"title": "qdrant - vector search engine", "version": server.version}
-            try:
-                result = server.answer(request)
-            except LookupError as error:
-                return 404, {"status": {"error": str(error)}, "time": 0.0}
-            except FileExistsError as error:
-                return 409, {"status": {"error": str(error)}, "time": 0.0}
-            except ValueError as error:
-                return 400, {"status": {"error": str(error)}, "time": 0.0}
-            return 200, {"result": result, "status": "ok", "time": 0.0}
+    def _serve(self) -> None:
+        length = int(self.headers.get("content-length") or 0)
+        body = json.loads(self.rfile.read(length)) if length else None
+        path = urlsplit(self.path).path
+        request = Recorded(self.command, path, body, {k.lower(): v for k, v in self.headers.items()})
+        self.qdrant.requests.append(request)
+        self.qdrant.before(request)
+        fault = self.qdrant.fault_for(path)
+        if fault is None:
+            self._reply(*self._result(request))
+            return
+        if fault.is_done:
+            self._result(request)
+        time.sleep(fault.delay_s)
+        if fault.status:
+            self._reply(fault.status, _failure(fault.error), fault.headers)
+        else:
+            self.close_connection = True
 
-        def _reply(self, status: int, content: Any, headers: dict[str, str] | None = None) -> None:
-            data = TypeAdapter(Any).dump_json(content)
-            try:
-                self.send_response(status)
-                self.send_header("content-type", "application/json")
-                self.send_header("content-length", str(len(data)))
-                for name, value in (headers or {}).items():
-                    self.send_header(name, value)
-                self.end_headers()
-                self.wfile.write(data)
-            except ConnectionError:
-                # The client has given up.
-                self.close_connection = True
+    do_GET = do_PUT = do_POST = do_DELETE = _serve
 
-    return Handler
+    def _result(self, request: Recorded) -> tuple[int, Any]:
+        if self.qdrant.api_key is not None and request.headers.get("api-key") != self.qdrant.api_key:
+            return 401, _failure("Must provide an API key or an Authorization bearer token")
+        if request.path == "/":
+            return 200, {"title": "qdrant - vector search engine", "version": self.qdrant.version}
+        try:
+            return 200, {"result": self.qdrant.answer(request), "status": "ok", "time": 0.0}
+        except LookupError as error:
+            return 404, _failure(str(error))
+        except FileExistsError as error:
+            return 409, _failure(str(error))
+        except ValueError as error:
+            return 400, _failure(str(error))
+
+    def _reply(self, status: int, content: Any, headers: dict[str, str] | None = None) -> None:
+        data = TypeAdapter(Any).dump_json(content)
+        try:
+            self.send_response(status)
+            self.send_header("content-type", "application/json")
+            self.send_header("content-length", str(len(data)))
+            for name, value in (headers or {}).items():
+                self.send_header(name, value)
+            self.end_headers()
+            self.wfile.write(data)
+        except ConnectionError:
+            # The client has given up.
+            self.close_connection = True
+
+
+def _failure(error: str) -> dict[str, Any]:
+    return {"status": {"error": error}, "time": 0.0}

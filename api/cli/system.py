@@ -4,7 +4,8 @@ import os
 import platform
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -14,13 +15,13 @@ from rich.text import Text
 
 from api.cli.root import app, configure_logging, console
 from api.settings import Settings, load_settings
-from api.wiring import lexical_path, make_embedder, open_catalog, open_services
+from api.wiring import Catalog, lexical_path, make_embedder, open_catalog, open_qdrant, open_services
 from catalog import compaction, files, fsck
 from catalog.errors import FootnoteError
 from ingest.parsers import OcrOptions
 from ingest.parsers.ocr import OcrUnavailable, open_tesseract
 from retrieval.compaction import compact_lexical
-from retrieval.consistency import check_lexical
+from retrieval.consistency import SharedIndex, check_lexical, check_shared
 
 # Below this much free disk `doctor` warns.
 _LOW_DISK_BYTES = 2 * 1024**3
@@ -41,6 +42,9 @@ def check(
             embedder = make_embedder(settings)
             problems += check_lexical(catalog.database, lexical_path(settings), identity=embedder.identity.key)
             embedder.close()
+        if settings.index == "qdrant":
+            with _shared_index(settings, catalog) as (index, identity):
+                problems += check_shared(catalog.database, index, identity=identity)
     for problem in problems:
         console.print(Text(f"{problem.kind}: {problem.detail}", "red"))
     if problems:
@@ -68,9 +72,24 @@ def compact(
         if settings.index == "faiss":
             purged = compact_lexical(catalog.database, lexical_path(settings), wait_s=wait)
             console.print(f"Purged {purged} passages of deleted documents; the lexical index is written anew.")
+        if settings.index == "qdrant":
+            with _shared_index(settings, catalog) as (index, _):
+                console.print(f"Deleted {index.sweep()} chunks that interrupted processes left in Qdrant.")
         compaction.rewrite(catalog.database, wait_s=wait)
         console.print("The catalog is written anew." if catalog.database.is_sqlite else "The catalog is vacuumed.")
     console.print(f"{max(0, before - _bytes_below(settings.home)):,} bytes freed in {settings.home}.")
+
+
+@contextmanager
+def _shared_index(settings: Settings, catalog: Catalog) -> Iterator[tuple[SharedIndex, str]]:
+    """Yield the index on the Qdrant server, and the key of the embedding model."""
+    embedder = make_embedder(settings)
+    index = open_qdrant(settings, catalog.database, embedder.identity)
+    try:
+        yield index, embedder.identity.key
+    finally:
+        index.close()
+        embedder.close()
 
 
 def _bytes_below(folder: Path) -> int:

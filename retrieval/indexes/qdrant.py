@@ -33,12 +33,10 @@ class QdrantIndex:
     there. So whoever removes the document commits after that look, and deletes after the chunks were inserted; a late
     SINCE finds nothing to set it on. Every write names the change that it belongs to and spares what is newer.
 
-    A search sees the documents that were visible at the last position that this index has seen, so none of them in part.
+    A search sees what was visible at the last position that this index has seen, so no document in part.
     """
 
-    def __init__(
-        self, options: QdrantOptions, *, identity: str, dimension: int, newest_changes: NewestChanges
-    ) -> None:
+    def __init__(self, options: QdrantOptions, *, identity: str, dimension: int, newest_changes: NewestChanges) -> None:
         """Connect, and make the collection where it is missing. `identity`: key of the embedding model.
 
         Raises ServiceUnavailable, ConfigurationError, and IndexIncompatible for a collection of other vectors.
@@ -116,20 +114,10 @@ class QdrantIndex:
         """Return how many chunks of each document searches can find, and how many wait, or were left, unannounced."""
         visible: dict[int, int] = {}
         hidden: dict[int, int] = {}
-        chunks = models.Filter(must_not=[models.HasIdCondition(has_id=[STATE_POINT])])
-        offset: Any = None
-        while True:
-            points, offset = self._collection.ask(
-                lambda client, offset=offset: client.scroll(
-                    self._collection.name, chunks, limit=_PAGE, offset=offset, with_payload=[DOCUMENT, SINCE]
-                )
-            )
-            for point in points:
-                payload = point.payload or {}
-                counts = visible if SINCE in payload else hidden
-                counts[payload[DOCUMENT]] = counts.get(payload[DOCUMENT], 0) + 1
-            if offset is None:
-                return visible, hidden
+        for payload in self._payloads():
+            counts = visible if SINCE in payload else hidden
+            counts[payload[DOCUMENT]] = counts.get(payload[DOCUMENT], 0) + 1
+        return visible, hidden
 
     def sweep(self) -> int:
         """Delete the chunks that a process left unannounced when it ended; return how many.
@@ -153,11 +141,10 @@ class QdrantIndex:
         if not scope.vector_store_ids:
             return []
         visible = _in_scope(scope, self._seen)
-        # The server keeps any of equals. Ask for more until something worse than the last of them is seen.
-        wanted = limit + 1
-        while True:
-            points = self._collection.ask(
-                lambda client, wanted=wanted: client.query_points(
+
+        def best(wanted: int) -> list[models.ScoredPoint]:
+            return self._collection.ask(
+                lambda client: client.query_points(
                     self._collection.name,
                     query=query,
                     using=using,
@@ -167,11 +154,33 @@ class QdrantIndex:
                     with_payload=False,
                 )
             ).points
-            if len(points) < wanted or points[limit - 1].score > points[-1].score:
-                break
+
+        # The server keeps any of equals. Ask for more until something worse than the last of them is seen.
+        wanted = limit + 1
+        points = best(wanted)
+        while len(points) == wanted and points[limit - 1].score == points[-1].score:
             wanted *= 2
+            points = best(wanted)
         hits = [Hit(chunk_id=int(point.id), score=float(point.score)) for point in points]
         return sorted(hits, key=lambda hit: (-hit.score, hit.chunk_id))[:limit]
+
+    def _payloads(self) -> Iterator[dict[str, Any]]:
+        """Yield document and visibility of each chunk."""
+        chunks = models.Filter(must_not=[models.HasIdCondition(has_id=[STATE_POINT])])
+        offset: Any = None
+
+        def page() -> tuple[list[models.Record], Any]:
+            return self._collection.ask(
+                lambda client: client.scroll(
+                    self._collection.name, chunks, limit=_PAGE, offset=offset, with_payload=[DOCUMENT, SINCE]
+                )
+            )
+
+        while True:
+            points, offset = page()
+            yield from (point.payload or {} for point in points)
+            if offset is None:
+                return
 
     def _write(self, operations: Sequence[models.UpdateOperation]) -> None:
         self._collection.ask(
@@ -276,4 +285,3 @@ def _at_most(field: str, number: int) -> models.FieldCondition:
 
 def _unannounced() -> models.IsEmptyCondition:
     return models.IsEmptyCondition(is_empty=models.PayloadField(key=SINCE))
-

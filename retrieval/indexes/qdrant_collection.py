@@ -32,12 +32,13 @@ _OLDEST_SERVER: Final = (1, 16)
 # Waits between the tries of a request that did not reach the server, or that it was too busy for.
 _PAUSES_S: Final = (0.1, 0.4, 1.6)
 _BUSY: Final = frozenset({429, 500, 502, 503, 504})
-_INDEXES: Final[dict[str, models.PayloadSchemaType]] = {
+_RANGE: Final = models.IntegerIndexParams(type=models.IntegerIndexType.INTEGER, lookup=False, range=True)
+_INDEXES: Final[dict[str, models.KeywordIndexParams | models.IntegerIndexParams]] = {
     STORE: models.KeywordIndexParams(type=models.KeywordIndexType.KEYWORD, is_tenant=True),
     ATTRIBUTES: models.KeywordIndexParams(type=models.KeywordIndexType.KEYWORD),
     DOCUMENT: models.IntegerIndexParams(type=models.IntegerIndexType.INTEGER, lookup=True, range=False),
-    SEQ: models.IntegerIndexParams(type=models.IntegerIndexType.INTEGER, lookup=False, range=True),
-    SINCE: models.IntegerIndexParams(type=models.IntegerIndexType.INTEGER, lookup=False, range=True),
+    SEQ: _RANGE,
+    SINCE: _RANGE,
 }
 
 
@@ -49,7 +50,7 @@ class QdrantOptions:
     api_key: str | None = field(default=None, repr=False)
     # In front of the names of all collections: one catalog, one prefix.
     prefix: str = "footnote"
-    timeout_s: float = 30.0
+    timeout_s: int = 30
     quantization: Quantization = "none"
     # Candidates by quantised vectors for each hit; they are scored again by the float16 vectors.
     oversampling: float = 3.0
@@ -74,7 +75,7 @@ class QdrantCollection:
         self._dimension = dimension
         self._client = QdrantClient(
             url=options.url,
-            timeout=round(options.timeout_s),
+            timeout=options.timeout_s,
             prefer_grpc=False,
             # Not as `api_key`, which warns on every start where TLS ends in front of Qdrant.
             headers={"api-key": options.api_key} if options.api_key else None,
@@ -109,20 +110,15 @@ class QdrantCollection:
             self._create()
         info = self.ask(lambda client: client.get_collection(self.name))
         self._check_vectors(info)
-        for name, schema in _INDEXES.items():
-            if name not in info.payload_schema:
-                self.ask(
-                    lambda client, name=name, schema=schema: client.create_payload_index(
-                        self.name, field_name=name, field_schema=schema, wait=True
-                    )
-                )
+        for field_name in _INDEXES.keys() - info.payload_schema.keys():
+            self._create_payload_index(field_name)
         unset = models.Filter(must=[models.IsEmptyCondition(is_empty=models.PayloadField(key=POSITION))])
         begin = models.PointStruct(id=STATE_POINT, vector={}, payload={POSITION: 0, "embedding": self._identity})
         self.ask(lambda client: client.upsert(self.name, points=[begin], update_filter=unset, wait=True))
 
     def drop(self) -> None:
         """Delete the collection with everything in it."""
-        self.ask(lambda client: client.delete_collection(self.name, timeout=round(self._options.timeout_s)))
+        self.ask(lambda client: client.delete_collection(self.name, timeout=self._options.timeout_s))
 
     def close(self) -> None:
         self._client.close()
@@ -168,13 +164,17 @@ class QdrantCollection:
                     replication_factor=options.replicas,
                     write_consistency_factor=options.write_consistency,
                     on_disk_payload=True,
-                    timeout=round(options.timeout_s),
+                    timeout=options.timeout_s,
                 )
             )
         except FootnoteError:
             # Another process was faster, or our own first try, whose reply was lost.
             if not self.ask(lambda client: client.collection_exists(self.name)):
                 raise
+
+    def _create_payload_index(self, field_name: str) -> None:
+        schema = _INDEXES[field_name]
+        self.ask(lambda client: client.create_payload_index(self.name, field_name, field_schema=schema, wait=True))
 
     def _check_vectors(self, info: models.CollectionInfo) -> None:
         vectors, words = info.config.params.vectors, info.config.params.sparse_vectors or {}
@@ -191,22 +191,22 @@ class QdrantCollection:
 
     def _translated(self, error: Exception) -> FootnoteError:
         where = f"Qdrant at {self.address}"
-        if isinstance(error, ResponseHandlingException):
-            if isinstance(error.source, httpx.TimeoutException):
-                return ServiceUnavailable(
-                    f"{where} does not answer: no reply within {self._options.timeout_s:g} s."
-                )
-            return ServiceUnavailable(f"{where} does not answer: {_first_line(error.source)}")
-        if not isinstance(error, UnexpectedResponse):
+        if isinstance(error, UnexpectedResponse):
+            return self._refusal(where, error.status_code or 0, _reason(error))
+        if not isinstance(error, ResponseHandlingException):
             return ServiceUnavailable(f"{where} does not answer: it is too busy ({_first_line(error)})")
-        status, said = error.status_code or 0, _reason(error)
+        if isinstance(error.source, httpx.TimeoutException):
+            return ServiceUnavailable(f"{where} does not answer: no reply within {self._options.timeout_s} s.")
+        return ServiceUnavailable(f"{where} does not answer: {_first_line(error.source)}")
+
+    def _refusal(self, where: str, status: int, reason: str) -> FootnoteError:
         if status in (401, 403):
-            return ConfigurationError(f"{where} refuses the API key ({status}: {said}). Check qdrant_api_key.")
+            return ConfigurationError(f"{where} refuses the API key ({status}: {reason}). Check qdrant_api_key.")
         if status in _BUSY:
-            return ServiceUnavailable(f"{where} does not answer: {status}, {said}")
+            return ServiceUnavailable(f"{where} does not answer: {status}, {reason}")
         if status == 404:
-            return ServiceUnavailable(f"{where} has no collection {self.name!r} ({said}). A restart makes it anew.")
-        return FootnoteError(f"{where} refuses a request: {status}, {said}")
+            return ServiceUnavailable(f"{where} has no collection {self.name!r} ({reason}). A restart makes it anew.")
+        return FootnoteError(f"{where} refuses a request: {status}, {reason}")
 
 
 def _quantization(kind: Quantization) -> models.QuantizationConfig | None:

@@ -1,11 +1,11 @@
 """What Qdrant keeps beside the vectors of a chunk, and filters over it that decide as `retrieval.filters` does.
 
-Qdrant compares numbers as floats and orders no strings. So each attribute value becomes a key of our own: a string whose
-code points order as the values do, equal exactly for values that are equal. Equality is a look-up of `key=value` in an
-indexed list of keywords; an order is decided on the same key cut into integers that a float holds exactly.
+Qdrant compares numbers as floats and orders no strings. So each attribute value becomes a sort key of our own: a string
+whose code points order as the values do, equal exactly for values that are equal. Equality is a look-up of `key=value`
+in an indexed list of keywords; an order is decided on the sort key, cut into integers that a float holds exactly.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, Final
 
 from qdrant_client import models

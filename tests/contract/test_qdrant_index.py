@@ -1,4 +1,4 @@
-"""The Qdrant index keeps the contract: over HTTP on the client's local mode, and on a real server where one is named."""
+"""The Qdrant index keeps the contract: on the client's local mode behind HTTP, and on a real server if there is one."""
 
 import os
 import uuid
@@ -18,9 +18,7 @@ REAL_SERVER = os.environ.get("FOOTNOTE_TEST_QDRANT_URL")
 def an_index(url: str, **options: object) -> QdrantIndex:
     fields = {"url": url, "prefix": "test", **options}
     # Changes that a test gives are the newest ones.
-    return QdrantIndex(
-        QdrantOptions(**fields), identity="hashing", dimension=DIMENSION, newest_changes=lambda ids: {}
-    )
+    return QdrantIndex(QdrantOptions(**fields), identity="hashing", dimension=DIMENSION, newest_changes=lambda ids: {})
 
 
 class TestQdrantIndexInLocalMode(PassageIndexContract):
