@@ -39,6 +39,7 @@ class Fault:
 class Recorded:
     method: str
     path: str
+    query: str
     body: Any
     headers: dict[str, str]
 
@@ -189,8 +190,8 @@ class _Handler(BaseHTTPRequestHandler):
     def _serve(self) -> None:
         length = int(self.headers.get("content-length") or 0)
         body = json.loads(self.rfile.read(length)) if length else None
-        path = urlsplit(self.path).path
-        request = Recorded(self.command, path, body, {k.lower(): v for k, v in self.headers.items()})
+        path, query = urlsplit(self.path).path, urlsplit(self.path).query
+        request = Recorded(self.command, path, query, body, {k.lower(): v for k, v in self.headers.items()})
         self.qdrant.requests.append(request)
         self.qdrant.before(request)
         fault = self.qdrant.fault_for(path)
