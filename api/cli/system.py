@@ -31,7 +31,7 @@ _LOW_DISK_BYTES = 2 * 1024**3
 def check(
     repair: Annotated[bool, typer.Option("--repair", help="Delete blobs that no file needs.")] = False,
 ) -> None:
-    """Prove that nothing is lost, doubled or orphaned: catalog, blobs and lexical index, in both directions."""
+    """Prove that nothing is lost, doubled or orphaned: catalog, blobs and index, in both directions."""
     settings = load_settings(log_level="error")
     configure_logging(settings)
     with open_catalog(settings) as catalog:

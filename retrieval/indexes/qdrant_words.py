@@ -12,7 +12,7 @@ from retrieval.analysis import terms
 _K1: Final = 1.2
 _B: Final = 0.75
 # Terms of a chunk, in place of the collection's average, which the server does not know. Measured: docs/benchmarks.md.
-_USUAL_LENGTH: Final = 128
+USUAL_LENGTH: Final = 128
 # More distinct terms than this in a question add cost and no sense.
 _MAX_QUERY_TERMS: Final = 256
 
@@ -20,7 +20,7 @@ _MAX_QUERY_TERMS: Final = 256
 def document_vector(text: str) -> SparseVector:
     """Return BM25's term-frequency factor, in (0, k1 + 1), of each distinct term of `text`; empty without terms."""
     bag = Counter(terms(text))
-    length = 1 - _B + _B * bag.total() / _USUAL_LENGTH
+    length = 1 - _B + _B * bag.total() / USUAL_LENGTH
     return _vector((term, count * (_K1 + 1) / (count + _K1 * length)) for term, count in bag.items())
 
 

@@ -197,6 +197,19 @@ def test_late_attributes_do_not_replace_newer_ones(cluster: Cluster, moment: str
     assert cluster.one.index.position == 3
 
 
+def test_a_document_stays_visible_while_its_attributes_change(cluster: Cluster) -> None:
+    """Its chunks are brought once more, and no search misses them between that and the announcement."""
+    cluster.publish("words", year=2019)
+    cluster.one.replica.catch_up()
+    cluster.two.replica.catch_up()
+    seen: list[int] = []
+    scope = a_scope(cluster.store.id)
+    cluster.one.at_look = lambda: seen.append(len(cluster.two.index.search_lexical("words", limit=9, scope=scope)))
+    cluster.set_attributes(year=2020)
+    cluster.one.replica.catch_up()
+    assert (seen, cluster.found(cluster.one, filter=YEAR)) == ([1], ["words"])
+
+
 def test_a_late_removal_spares_a_document_that_came_back(cluster: Cluster) -> None:
     """A store that goes to another embedding model and back keeps its document; the removal between arrives last."""
     cluster.publish("words")
