@@ -47,7 +47,8 @@ class Recorded:
 class QdrantServer:
     """Answers the end points that the index uses. Bodies pass the client's own strict models."""
 
-    def __init__(self, *, api_key: str | None = None, version: str = VERSION) -> None:
+    def __init__(self, *, api_key: str | None = None, version: str = VERSION, engine: Any = None) -> None:
+        """`engine`: what holds the collections, with methods of QdrantClient; none is its local mode."""
         self.api_key = api_key
         self.version = version
         self.requests: list[Recorded] = []
@@ -56,7 +57,7 @@ class QdrantServer:
         self.before: Callable[[Recorded], None] = lambda request: None
         # The local mode is made for one thread.
         self._lock = threading.Lock()
-        self._local = QdrantClient(":memory:")
+        self._local = engine or QdrantClient(":memory:")
         self._http = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
         self._http.daemon_threads = True
         self.url = f"http://127.0.0.1:{self._http.server_port}"

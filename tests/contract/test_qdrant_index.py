@@ -11,6 +11,7 @@ from retrieval.indexes.qdrant import QdrantIndex
 from retrieval.indexes.qdrant_collection import QdrantOptions
 from tests.contract.passage_index import DIMENSION, PassageIndexContract
 from tests.qdrant import qdrant_server
+from tests.qdrant_engine import EngineClient
 
 REAL_SERVER = os.environ.get("FOOTNOTE_TEST_QDRANT_URL")
 
@@ -27,6 +28,18 @@ class TestQdrantIndexInLocalMode(PassageIndexContract):
     @pytest.fixture(autouse=True)
     def _server(self) -> Iterator[None]:
         with qdrant_server() as self.server:
+            yield
+
+    def open_index(self) -> PassageIndex:
+        return an_index(self.server.url)
+
+
+class TestQdrantIndexOnItsEngine(PassageIndexContract):
+    """On Qdrant's own engine in this process, with all requests and replies going through HTTP."""
+
+    @pytest.fixture(autouse=True)
+    def _server(self) -> Iterator[None]:
+        with qdrant_server(engine=EngineClient()) as self.server:
             yield
 
     def open_index(self) -> PassageIndex:

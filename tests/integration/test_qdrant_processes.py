@@ -25,6 +25,7 @@ from retrieval.replica import Replica
 from retrieval.searcher import Searcher, SearchRequest
 from tests.builders import EMBEDDER, IDENTITY, a_publication, a_scope, a_store, publish_text
 from tests.qdrant import Fault, QdrantServer, Recorded, qdrant_server
+from tests.qdrant_engine import EngineClient
 
 YEAR = parse_filter({"type": "eq", "key": "year", "value": 2020})
 
@@ -93,10 +94,12 @@ class Cluster:
         return [problem.kind for problem in check_shared(self.database, self.one.index, identity=IDENTITY)]
 
 
-@pytest.fixture
-def cluster(database: Database, blobs: BlobStore, monkeypatch: pytest.MonkeyPatch) -> Iterator[Cluster]:
+@pytest.fixture(params=["local mode", "engine"])
+def cluster(
+    request: pytest.FixtureRequest, database: Database, blobs: BlobStore, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Cluster]:
     monkeypatch.setattr(qdrant_collection, "_PAUSES_S", ())
-    with qdrant_server() as server:
+    with qdrant_server(engine=EngineClient() if request.param == "engine" else None) as server:
         cluster = Cluster(database, blobs, server)
         yield cluster
         cluster.one.index.close()

@@ -11,11 +11,12 @@ from catalog.errors import ServiceUnavailable
 from tests.integration.conftest import HOUSE, Footnote, StartFootnote, running
 from tests.integration.test_cli import Command, command  # noqa: F401
 from tests.qdrant import Fault, QdrantServer, qdrant_server
+from tests.qdrant_engine import EngineClient
 
 
 @pytest.fixture
 def server() -> Iterator[QdrantServer]:
-    with qdrant_server(api_key="s3cret") as server:
+    with qdrant_server(api_key="s3cret", engine=EngineClient()) as server:
         yield server
 
 
