@@ -77,6 +77,12 @@ class Searcher:
         self._embedder = embedder
 
     def search(self, request: SearchRequest) -> SearchResult:
+        result, is_outrun = self._search_once(request)
+        # A document that was replaced after the index had been asked would be there in neither generation.
+        return self._search_once(request)[0] if is_outrun else result
+
+    def _search_once(self, request: SearchRequest) -> tuple[SearchResult, bool]:
+        """Return the result, and whether something that was found is gone."""
         clock = _Stopwatch()
         version = self._replica.catch_up()
         with self._database.read() as session:
@@ -91,10 +97,12 @@ class Searcher:
                     best[hit.chunk_id] = hit
         ranked = sorted(best.values(), key=lambda hit: (-hit.score, hit.chunk_id))
         clock.lap("candidates")
-        passages = self._load([hit for hit in ranked if hit.score >= request.ranking.score_threshold], request)
+        passages, is_outrun = self._load(
+            [hit for hit in ranked if hit.score >= request.ranking.score_threshold], request
+        )
         stores.note_use(self._database, request.scope.vector_store_ids)
         clock.lap("load")
-        return SearchResult(passages=passages, index_version=version, seconds=clock.seconds)
+        return SearchResult(passages=passages, index_version=version, seconds=clock.seconds), is_outrun
 
     def _fused(self, query: str, vector: Vector, request: SearchRequest) -> list[FusedHit]:
         index, ranking = self._replica.index, request.ranking
@@ -104,10 +112,11 @@ class Searcher:
         fuse = fuse_normalized if ranking.fusion == "normalized" else fuse_reciprocal_ranks
         return fuse(dense, lexical, dense_weight=ranking.dense_weight)
 
-    def _load(self, hits: Sequence[FusedHit], request: SearchRequest) -> list[Passage]:
-        """Return the first passages that still exist and are in scope; what changed since it was found is skipped."""
+    def _load(self, hits: Sequence[FusedHit], request: SearchRequest) -> tuple[list[Passage], bool]:
+        """Return the first passages that still exist and are in scope, and whether one of those before them is gone."""
         limit, scope = request.limit, request.scope
         passages: list[Passage] = []
+        is_outrun = False
         for start in range(0, len(hits), limit):
             batch = hits[start : start + limit]
             with self._database.read() as session:
@@ -117,9 +126,10 @@ class Searcher:
                 for hit in batch
                 if (chunk := chunks.get(hit.chunk_id)) and scope.admits(chunk.vector_store_id, chunk.attributes)
             ]
+            is_outrun = is_outrun or len(chunks) < len(batch)
             if len(passages) >= limit:
                 break
-        return passages[:limit]
+        return passages[:limit], is_outrun
 
 
 class _Stopwatch:
