@@ -138,6 +138,10 @@ def reset_if_ahead(database: Database, index: SharedIndex) -> None:
 
     Its replicas then fill it again from the change feed. The processes that start together do it once.
     """
+    position = index.position
+    with database.read() as session:
+        if position <= feed.position(session):
+            return
     with database.write(is_effect=False) as session:
         feed.lock(database, session)
         position, newest = index.position, feed.position(session)

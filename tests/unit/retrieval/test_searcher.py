@@ -170,7 +170,7 @@ def test_a_document_that_is_replaced_meanwhile_is_found_in_one_generation(librar
     replaced = library.publish("red apple, old")
     searcher = Searcher(library.database, library.replica, ReplacingEmbedder(library, replaced))
     result = searcher.search(SearchRequest(queries=["red apple"], scope=a_scope(library.store.id)))
-    assert ["red apple, new"] == [passage.chunk.text for passage in result.passages]
+    assert [passage.chunk.text for passage in result.passages] == ["red apple, new"]
 
 
 def test_a_search_says_what_it_saw(library: Library) -> None:
