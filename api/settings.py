@@ -5,6 +5,7 @@ import tomllib
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
+from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import (
@@ -96,7 +97,31 @@ class Settings(BaseSettings):
 
     models: Path | None = Field(None, description="Folder for converted models; none is a folder in `home`.")
 
-    index: Literal["faiss", "memory"] = Field("faiss", description="Passage index; memory is exact, slow, for tests.")
+    index: Literal["faiss", "qdrant", "memory"] = Field(
+        "faiss", description="Passage index: in each process, on a Qdrant server, or exact, slow and for tests."
+    )
+    qdrant_url: str = Field("http://127.0.0.1:6333", description="qdrant: address of the server or its load balancer.")
+    qdrant_api_key: SecretStr | None = Field(None, description="qdrant: a key that may write.")
+    qdrant_prefix: str = Field(
+        "footnote",
+        pattern=r"^[A-Za-z0-9_-]{1,64}$",
+        description="qdrant: beginning of the names of our collections; each catalog needs one of its own.",
+    )
+    qdrant_timeout_s: int = Field(30, ge=1, le=600, description="qdrant: seconds that a request may take.")
+    qdrant_quantization: Literal["none", "scalar", "binary"] = Field(
+        "none",
+        description="qdrant: compressed vectors for the first choice: 8 bits or 1 bit for each of 16. docs/qdrant.md.",
+    )
+    qdrant_oversampling: float = Field(
+        3.0, ge=1, le=100, description="qdrant: first choices for each hit; they are scored again by the exact vectors."
+    )
+    qdrant_hnsw_ef: int = Field(
+        128, ge=16, le=4096, description="qdrant: width of a search without filter; more is more exact and slower."
+    )
+    qdrant_on_disk: bool = Field(False, description="qdrant: exact vectors and words stay on disk.")
+    qdrant_shards: int = Field(1, ge=1, le=1000, description="qdrant: parts that a collection is made of.")
+    qdrant_replicas: int = Field(1, ge=1, le=100, description="qdrant: copies of each part.")
+    qdrant_write_consistency: int = Field(1, ge=1, le=100, description="qdrant: copies that have to confirm a write.")
     dense_weight: float = Field(
         DENSE_WEIGHT, ge=0, le=1, description="Share of the embedding in the ranking; the rest is the words'."
     )
@@ -182,6 +207,13 @@ class Settings(BaseSettings):
         except ConfigurationError as error:
             raise ValueError(error.message) from error
         return hosts
+
+    @field_validator("qdrant_url", mode="after")
+    @classmethod
+    def _check_url(cls, url: str) -> str:
+        if urlsplit(url).scheme not in {"http", "https"} or not urlsplit(url).hostname:
+            raise ValueError("it has to begin with http:// or https:// and a host")
+        return url
 
     @field_validator("home", "models", "embedding_tokenizer", mode="after")
     @classmethod

@@ -1,12 +1,15 @@
 """The composition root: the one place that chooses implementations."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import Final
 
 from api import metrics
 from api.settings import Settings
+from catalog import feed
 from catalog.blobs import BlobStore
 from catalog.database import Database
 from generation.answerer import Answerer
@@ -17,6 +20,7 @@ from ingest.pipeline import Pipeline
 from ingest.sandbox import ParseLimits
 from ingest.unpacking import ArchiveLimits
 from ingest.worker import Worker
+from retrieval.consistency import SharedIndex, load_vectors, rebuild_if_foreign, reset_if_ahead
 from retrieval.embedders.base import Embedder, EmbeddingIdentity
 from retrieval.embedders.opener import open_embedder
 from retrieval.embedders.prefixes import WantedPrefixes
@@ -28,6 +32,8 @@ from retrieval.rerankers.base import Reranker
 from retrieval.rerankers.opener import open_reranker
 from retrieval.searcher import Ranking, Searcher
 
+# How long a process waits for another one to bring a shared index up to date before it does so itself.
+_PATIENCE_S: Final = 5.0
 # The model that answers; the name that clients send in `model`.
 ANSWER_MODEL = "footnote"
 
@@ -78,7 +84,12 @@ def open_services(settings: Settings) -> Iterator[Services]:
             make_embedder(settings), entries=settings.embedding_query_cache, observe=metrics.note_query_embeddings
         )
         index = _make_index(settings, catalog.database, embedder.identity)
-        replica = Replica(catalog.database, index, identity=embedder.identity.key)
+        # One process at a time brings a shared index up to date, each one its own.
+        turn = partial(catalog.database.turn, "index", patience_s=_PATIENCE_S)
+        is_shared = settings.index == "qdrant"
+        replica = Replica(
+            catalog.database, index, identity=embedder.identity.key, turn=turn if is_shared else nullcontext
+        )
         replica.catch_up()
         reranker = _make_reranker(settings)
         searcher = Searcher(catalog.database, replica, embedder, reranker, observe=metrics.note_search)
@@ -180,10 +191,33 @@ def workers_folder(settings: Settings) -> Path:
     return settings.home / "workers"
 
 
+def open_qdrant(settings: Settings, database: Database, identity: EmbeddingIdentity) -> SharedIndex:
+    from retrieval.indexes.qdrant import QdrantIndex
+    from retrieval.indexes.qdrant_collection import QdrantOptions
+
+    def newest_changes(document_ids: Collection[int]) -> Mapping[int, int]:
+        with database.read() as session:
+            return feed.newest_changes(session, document_ids)
+
+    options = QdrantOptions(
+        url=settings.qdrant_url,
+        api_key=settings.qdrant_api_key.get_secret_value() if settings.qdrant_api_key else None,
+        prefix=settings.qdrant_prefix,
+        timeout_s=settings.qdrant_timeout_s,
+        quantization=settings.qdrant_quantization,
+        oversampling=settings.qdrant_oversampling,
+        hnsw_ef=settings.qdrant_hnsw_ef,
+        on_disk=settings.qdrant_on_disk,
+        shards=settings.qdrant_shards,
+        replicas=settings.qdrant_replicas,
+        write_consistency=settings.qdrant_write_consistency,
+    )
+    return QdrantIndex(options, identity=identity.key, dimension=identity.dimension, newest_changes=newest_changes)
+
+
 def _make_index(settings: Settings, database: Database, identity: EmbeddingIdentity) -> PassageIndex:
     match settings.index:
         case "faiss":
-            from retrieval.consistency import load_vectors, rebuild_if_foreign
             from retrieval.indexes.faiss import FaissIndex
             from retrieval.indexes.snapshots import Snapshots
 
@@ -195,6 +229,10 @@ def _make_index(settings: Settings, database: Database, identity: EmbeddingIdent
                 vectors=load_vectors(database, snapshots, identity=identity.key),
                 snapshots=snapshots,
             )
+        case "qdrant":
+            index = open_qdrant(settings, database, identity)
+            reset_if_ahead(database, index)
+            return index
         case "memory":
             from retrieval.indexes.memory import MemoryIndex
 

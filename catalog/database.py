@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
 from contextvars import ContextVar
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -10,7 +10,7 @@ from typing import Any, Final, TypeVar
 from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
-from filelock import FileLock
+from filelock import FileLock, Timeout
 from sqlalchemy import URL, Connection, create_engine, event, make_url, text
 from sqlalchemy.exc import DataError, DBAPIError, InterfaceError, InternalError, OperationalError
 from sqlalchemy.orm import Session
@@ -59,6 +59,7 @@ class Database:
         # PostgreSQL's default, READ COMMITTED, shows each statement another state. SQLite's readers have snapshots.
         isolation = {} if self.is_sqlite else {"isolation_level": "REPEATABLE READ"}
         self._reader = self.engine.execution_options(**isolation)
+        self._turns = self.engine if self.is_sqlite else self.engine.execution_options(isolation_level="AUTOCOMMIT")
 
     @contextmanager
     def read(self) -> Iterator[Session]:
@@ -83,8 +84,26 @@ class Database:
         A SQLite writer is alone already.
         """
         if not self.is_sqlite:
-            number = int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], signed=True)
-            session.execute(text("SELECT pg_advisory_xact_lock(:number)"), {"number": number})
+            session.execute(text("SELECT pg_advisory_xact_lock(:number)"), {"number": _lock_number(name)})
+
+    @contextmanager
+    def turn(self, name: str, *, patience_s: float) -> Iterator[None]:
+        """Do the block in turn with other processes that take turns at `name`, but wait no longer than `patience_s`.
+
+        For work that may be done twice and should not be: a process that hangs in its turn holds nobody up for longer.
+        """
+        with _translated(), ExitStack() as turn:
+            if self.is_sqlite:
+                with suppress(Timeout):
+                    turn.enter_context(FileLock(f"{self.url.database}.{name}.lock", timeout=patience_s))
+            else:
+                # Autocommit: no transaction idles meanwhile. The lock goes with the connection, whatever happens.
+                connection = turn.enter_context(self._turns.connect())
+                turn.callback(connection.invalidate)
+                connection.execute(text(f"SET lock_timeout = {int(patience_s * 1000)}"))
+                with suppress(OperationalError):
+                    connection.execute(text("SELECT pg_advisory_lock(:number)"), {"number": _lock_number(name)})
+            yield
 
     def migrate(self, revision: str = "head") -> None:
         """Bring the schema to a revision, the newest one by default; safe to call from several processes at once."""
@@ -110,6 +129,10 @@ class Database:
 
     def close(self) -> None:
         self.engine.dispose()
+
+
+def _lock_number(name: str) -> int:
+    return int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], signed=True)
 
 
 def _with_timeouts(url: URL) -> URL:

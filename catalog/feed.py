@@ -1,7 +1,7 @@
 """The change feed that search replicas follow, and what they load from it."""
 
 from bisect import bisect_right
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 from typing import Any, Final
@@ -130,6 +130,15 @@ def _indexed(document_id: int, store_id: str, attributes: Mapping[str, Any], chu
 def vectors_of(chunk: Chunk) -> NDArray[np.float16]:
     """Return a chunk's vectors, float16, shape (windows, dimension)."""
     return np.frombuffer(chunk.vectors, dtype=np.float16).reshape(chunk.windows, -1)
+
+
+def newest_changes(session: Session, document_ids: Collection[int]) -> dict[int, int]:
+    """Return the number of the newest change of each of these documents."""
+    newest: dict[int, int] = {}
+    for some in portions(sorted(document_ids)):
+        rows = session.execute(select(Change.document_id, Change.seq).where(Change.document_id.in_(some)))
+        newest |= {row.document_id: row.seq for row in rows}
+    return newest
 
 
 def document_ids(session: Session) -> set[int]:

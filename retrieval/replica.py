@@ -1,6 +1,8 @@
 """Keeps a passage index equal to the catalog."""
 
 import threading
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from typing import Final
 
 from catalog import feed
@@ -10,6 +12,8 @@ from retrieval.indexes.base import PassageIndex
 # Changes per step. The feed bounds what they hold; removals hold nothing.
 _BATCH_CHANGES: Final = 1000
 
+Turn = Callable[[], AbstractContextManager[None]]
+
 
 class Replica:
     """A passage index and the change feed that it follows.
@@ -18,10 +22,14 @@ class Replica:
     whichever process made it. With nothing new it costs one look-up of the feed's last number.
     """
 
-    def __init__(self, database: Database, index: PassageIndex, *, identity: str) -> None:
-        """`identity`: key of the embedding model; documents of stores with another one are not indexed."""
+    def __init__(self, database: Database, index: PassageIndex, *, identity: str, turn: Turn = nullcontext) -> None:
+        """`identity`: key of the embedding model; documents of stores with another one are not indexed.
+
+        `turn`: what an index that is shared by processes waits for before each step, so that one of them works.
+        """
         self._database = database
         self._identity = identity
+        self._turn = turn
         self._lock = threading.Lock()
         self._seen = -1
         self.index = index
@@ -33,11 +41,16 @@ class Replica:
         if newest <= self._seen:
             return newest
         with self._lock:
-            while (position := self.index.position) < newest:
-                with self._database.read() as session:
-                    changes = feed.changes_after(session, position, limit=_BATCH_CHANGES, identity=self._identity)
-                if not changes:
-                    break
-                self.index.apply(changes)
+            while self.index.position < newest and self._step():
+                pass
             self._seen = max(self._seen, newest)
         return newest
+
+    def _step(self) -> bool:
+        """Apply the next changes; return whether there were any."""
+        with self._turn():
+            position = self.index.position
+            with self._database.read() as session:
+                changes = feed.changes_after(session, position, limit=_BATCH_CHANGES, identity=self._identity)
+            self.index.apply(changes)
+        return bool(changes)

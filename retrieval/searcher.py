@@ -102,7 +102,13 @@ class Searcher:
         self._observe = observe
 
     def search(self, request: SearchRequest) -> SearchResult:
-        clock, trace = _Stopwatch(), _Trace(request.explain)
+        result, is_outrun = self._search_once(request)
+        # A document that was replaced after the index had been asked would be there in neither generation.
+        return self._search_once(request)[0] if is_outrun else result
+
+    def _search_once(self, request: SearchRequest) -> tuple[SearchResult, bool]:
+        """Return the result, and whether something that was found is gone."""
+        clock, trace = _Stopwatch(), _Trace(is_wanted=request.explain)
         version = self._replica.catch_up()
         with self._database.read() as session:
             stores.check_usable(session, request.scope.vector_store_ids, self._embedder.identity.key)
@@ -116,7 +122,10 @@ class Searcher:
         clock.lap("rank")
         if self._observe:
             self._observe(clock.seconds)
-        return SearchResult(passages=passages, index_version=version, seconds=clock.seconds, stages=tuple(trace.stages))
+        result = SearchResult(
+            passages=passages, index_version=version, seconds=clock.seconds, stages=tuple(trace.stages)
+        )
+        return result, trace.is_outrun
 
     def _candidates(self, request: SearchRequest, vectors: Iterable[Vector], trace: "_Trace") -> list[FusedHit]:
         """Return all candidates, best first; one of several queries counts by the query that it fits best."""
@@ -144,7 +153,7 @@ class Searcher:
         ranking = request.ranking
         reranker = self._reranker if ranking.rerank else None
         reorders = bool(ranking.boosts or ranking.recency or reranker or ranking.diversity)
-        passages = self._load(hits, max(POOL, request.limit) if reorders else request.limit, request)
+        passages = self._load(hits, max(POOL, request.limit) if reorders else request.limit, request, trace)
         trace.note("loaded", passages)
         if ranking.boosts:
             passages = stages.boost(passages, ranking.boosts)
@@ -164,7 +173,7 @@ class Searcher:
         trace.note("returned", passages)
         return passages
 
-    def _load(self, hits: Sequence[FusedHit], count: int, request: SearchRequest) -> list[Passage]:
+    def _load(self, hits: Sequence[FusedHit], count: int, request: SearchRequest, trace: "_Trace") -> list[Passage]:
         """Return the first passages that still exist and are in scope; what changed since it was found is skipped.
 
         And, where the ranking says so, what repeats a better one.
@@ -174,6 +183,7 @@ class Searcher:
             batch = hits[start : start + count]
             with self._database.read() as session:
                 chunks = documents.load_chunks(session, [hit.chunk_id for hit in batch])
+            trace.is_outrun |= len(chunks) < len(batch)
             found = [
                 Passage(chunk=chunk, score=hit.score, dense=hit.dense, lexical=hit.lexical)
                 for hit in batch
@@ -202,10 +212,12 @@ def _reranked(reranker: Reranker, queries: Sequence[str], passages: Sequence[Pas
 
 
 class _Trace:
-    """The stages of a search, if anybody asked for them."""
+    """What happened in a search: its stages, if anybody asked for them."""
 
-    def __init__(self, is_wanted: bool) -> None:
+    def __init__(self, *, is_wanted: bool) -> None:
         self._is_wanted = is_wanted
+        # Whether something that was found is gone.
+        self.is_outrun = False
         self.stages: list[Stage] = []
 
     def note(self, name: str, left: Sequence[Hit | FusedHit | Passage]) -> None:

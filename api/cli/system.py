@@ -1,5 +1,7 @@
 """footnote fsck | compact"""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -7,11 +9,11 @@ import typer
 from rich.text import Text
 
 from api.cli.root import app, configure_logging, console
-from api.settings import load_settings
-from api.wiring import lexical_path, make_embedder, open_catalog, vectors_folder
+from api.settings import Settings, load_settings
+from api.wiring import Catalog, lexical_path, make_embedder, open_catalog, open_qdrant, vectors_folder
 from catalog import compaction, files, fsck
 from retrieval.compaction import compact_lexical
-from retrieval.consistency import check_lexical
+from retrieval.consistency import SharedIndex, check_lexical, check_shared
 from retrieval.indexes.snapshots import delete_snapshot
 
 
@@ -19,7 +21,7 @@ from retrieval.indexes.snapshots import delete_snapshot
 def check(
     repair: Annotated[bool, typer.Option("--repair", help="Delete blobs that no file needs.")] = False,
 ) -> None:
-    """Prove that nothing is lost, doubled or orphaned: catalog, blobs and lexical index, in both directions."""
+    """Prove that nothing is lost, doubled or orphaned: catalog, blobs and index, in both directions."""
     settings = load_settings(log_level="error")
     configure_logging(settings)
     with open_catalog(settings) as catalog:
@@ -30,6 +32,9 @@ def check(
             embedder = make_embedder(settings)
             problems += check_lexical(catalog.database, lexical_path(settings), identity=embedder.identity.key)
             embedder.close()
+        if settings.index == "qdrant":
+            with _shared_index(settings, catalog) as (index, identity):
+                problems += check_shared(catalog.database, index, identity=identity)
     for problem in problems:
         console.print(Text(f"{problem.kind}: {problem.detail}", "red"))
     if problems:
@@ -62,9 +67,24 @@ def compact(
             embedder.close()
             purged = compact_lexical(catalog.database, lexical_path(settings), identity=identity, wait_s=wait)
             console.print(f"Purged {purged} passages of deleted documents; the lexical index is written anew.")
+        if settings.index == "qdrant":
+            with _shared_index(settings, catalog) as (index, _):
+                console.print(f"Deleted {index.sweep()} chunks that interrupted processes left in Qdrant.")
         compaction.rewrite(catalog.database, wait_s=wait)
         console.print("The catalog is written anew." if catalog.database.is_sqlite else "The catalog is vacuumed.")
     console.print(f"{max(0, before - _bytes_below(settings.home)):,} bytes freed in {settings.home}.")
+
+
+@contextmanager
+def _shared_index(settings: Settings, catalog: Catalog) -> Iterator[tuple[SharedIndex, str]]:
+    """Yield the index on the Qdrant server, and the key of the embedding model."""
+    embedder = make_embedder(settings)
+    index = open_qdrant(settings, catalog.database, embedder.identity)
+    try:
+        yield index, embedder.identity.key
+    finally:
+        index.close()
+        embedder.close()
 
 
 def _bytes_below(folder: Path) -> int:

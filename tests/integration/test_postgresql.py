@@ -25,6 +25,10 @@ from tests.unit.catalog.test_compaction import (  # noqa: F401
     test_an_upload_that_is_about_to_commit_keeps_its_blob,
 )
 from tests.unit.catalog.test_conversations import *  # noqa: F403
+from tests.unit.catalog.test_database import (  # noqa: F401
+    test_nobody_waits_longer_for_a_turn_than_he_has_patience,
+    test_turns_come_one_after_the_other,
+)
 from tests.unit.catalog.test_documents import *  # noqa: F403
 from tests.unit.catalog.test_doorbell import *  # noqa: F403
 from tests.unit.catalog.test_estimates import *  # noqa: F403

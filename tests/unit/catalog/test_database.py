@@ -1,5 +1,6 @@
 """SQLite as a catalog: modes, locks and addresses."""
 
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -74,3 +75,28 @@ def test_another_kind_of_database_is_refused() -> None:
     """The message names what was asked for and what there is."""
     with pytest.raises(ConfigurationError, match=r"'mysql'.*sqlite:///PATH or postgresql"):
         Database("mysql://somewhere/x")
+
+
+def test_turns_come_one_after_the_other(database: Database) -> None:
+    """Who waits for a turn begins when the one before has ended, and other names do not wait for it."""
+    order: list[str] = []
+
+    def second() -> None:
+        with database.turn("index", patience_s=60):
+            order.append("second")
+
+    with database.turn("index", patience_s=60), database.turn("other", patience_s=60):
+        thread = threading.Thread(target=second)
+        thread.start()
+        thread.join(timeout=0.1)
+        order.append("first")
+    thread.join()
+    assert order == ["first", "second"]
+
+
+def test_nobody_waits_longer_for_a_turn_than_he_has_patience(database: Database) -> None:
+    """One that hangs in its turn holds nobody up for ever: the work goes on without it."""
+    with database.turn("index", patience_s=60), database.turn("index", patience_s=0.05):
+        pass
+    with database.turn("index", patience_s=60):
+        pass

@@ -154,6 +154,28 @@ def test_the_limit_is_filled_although_found_passages_went_meanwhile(library: Lib
     assert {"red apple 3", "red apple 4", "red apple 5"} == found
 
 
+class ReplacingEmbedder(HashingEmbedder):
+    """Replaces a document by a new one while the first search is under way."""
+
+    def __init__(self, library: Library, document_id: int) -> None:
+        super().__init__()
+        self.library, self.document_ids = library, [document_id]
+
+    def embed_queries(self, texts: Sequence[str]) -> Vectors:
+        while self.document_ids:
+            self.library.remove(self.document_ids.pop())
+            self.library.publish("red apple, new")
+        return super().embed_queries(texts)
+
+
+def test_a_document_that_is_replaced_meanwhile_is_found_in_one_generation(library: Library) -> None:
+    """A search that the replacement outran sees the new document, and not neither."""
+    replaced = library.publish("red apple, old")
+    searcher = Searcher(library.database, library.replica, ReplacingEmbedder(library, replaced))
+    result = searcher.search(SearchRequest(queries=["red apple"], scope=a_scope(library.store.id)))
+    assert [passage.chunk.text for passage in result.passages] == ["red apple, new"]
+
+
 def test_a_search_says_what_it_saw(library: Library) -> None:
     """The version is the feed's last number, and every stage has its seconds."""
     request = SearchRequest(queries=["x"], scope=a_scope(library.store.id))
