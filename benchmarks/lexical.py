@@ -61,7 +61,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=Path("../shared/eval"))
     parser.add_argument("--back-ends", nargs="+", choices=_BACK_ENDS, default=list(_BACK_ENDS))
     parser.add_argument("--questions", type=int, default=200, help="how many of 200 are asked")
-    parser.add_argument("--keep", type=Path, help="folder for the indexes; one that is there is measured as it is")
+    parser.add_argument("--keep", type=Path, help="folder for the indexes; one that is there is asked, not changed")
     parser.add_argument("--json", action="store_true", help="print figures as JSON, one object per back end")
     arguments = parser.parse_args()
     folder = arguments.keep or Path(tempfile.mkdtemp(prefix="footnote-lexical-bench-"))
@@ -85,7 +85,8 @@ def _measure(name: str, folder: Path, data: Path, chunks: int, asked: int) -> di
     path = folder / f"{name.partition(' ')[0]}-{chunks}"
     texts, found = Texts(data, seed=1), dict[str, str]()
     documents = chunks // _PER_DOCUMENT
-    if not path.exists():
+    is_new = not path.exists()
+    if is_new:
         found |= _build(_BACK_ENDS[name](path), texts, documents)
     found["MB on disk"] = f"{_size(path) / 1e6:,.0f}"
     before = psutil.Process().memory_info().rss
@@ -98,7 +99,7 @@ def _measure(name: str, folder: Path, data: Path, chunks: int, asked: int) -> di
         )
         found[f"query, {share:.1%} of the documents"] = _queries(index, wanted, allowed)
     found["MB resident more than before opening"] = f"{(psutil.Process().memory_info().rss - before) / 1e6:,.0f}"
-    if " " not in name:
+    if is_new and " " not in name:
         found |= _changes(index, _BACK_ENDS[name], path, texts, documents)
     found["MB resident at most"] = f"{resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3:,.0f}"
     index.close()

@@ -148,8 +148,9 @@ class Postings:
                 position = change.seq
             self._write_state(*_committed(self._meta(), self._state()), position)
             writer.commit()
-            writer.garbage_collect_files()
+            # tantivy keeps the files that a reader of this process has open.
             self.snapshot = self._load()
+            writer.garbage_collect_files()
 
     def collect_garbage(self, *, give_up: Callable[[], bool]) -> None:
         """Delete files that a killed process left."""

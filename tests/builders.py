@@ -214,16 +214,25 @@ def a_run_of(values: Sequence[float], name: str = "answer accuracy", **overrides
     return a_run(*(an_item(n, measures={name: value}) for n, value in enumerate(values)), **overrides)
 
 
-def lexical_terms(path: Path) -> set[str]:
-    """Return every term in the dictionaries of a lexical index, those of removed passages too.
+def lexical_traces(path: Path, word: str) -> set[str]:
+    """Return `{"lexical"}` when `word` is in a dictionary of a lexical index, if only for removed passages.
 
-    tantivy compresses its dictionaries, so a search for bytes would not find them. A file that belongs to no segment is
-    an error: nobody can say what is in it.
+    tantivy compresses its dictionaries, so a search for bytes would not find it. Files of no segment are named too:
+    nobody can say what is in them.
     """
+    found = {"lexical"} if word in lexical_terms(path) else set()
+    return found | ({file.stem for file in path.glob("*.term")} - _segments(path))
+
+
+def lexical_terms(path: Path) -> set[str]:
+    """Return every term in the dictionaries of a lexical index, those of removed passages too."""
     if not (path / "meta.json").exists():
         return set()
-    meta = json.loads((path / "meta.json").read_bytes())
-    segments = {each["segment_id"].replace("-", "") for each in meta["segments"]}
-    loose = {file.name for file in path.iterdir() if file.suffix in (".term", ".idx")}
-    assert {name.partition(".")[0] for name in loose} <= segments, f"{path} has files of no segment"
     return {term for term, _ in tantivy.Index.open(str(path)).searcher().terms_with_prefix("terms", "")}
+
+
+def _segments(path: Path) -> set[str]:
+    if not (path / "meta.json").exists():
+        return set()
+    segments = json.loads((path / "meta.json").read_bytes())["segments"]
+    return {each["segment_id"].replace("-", "") for each in segments}

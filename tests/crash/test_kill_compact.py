@@ -18,7 +18,7 @@ from catalog.models import DEFAULT_PROJECT, AnswerRecord, File, VectorStore
 from retrieval.consistency import check_lexical
 from retrieval.indexes.base import Scope
 from retrieval.searcher import SearchRequest
-from tests.builders import IDENTITY, a_store, lexical_terms, publish_text
+from tests.builders import IDENTITY, a_store, lexical_traces, publish_text
 from tests.e2e.conftest import FOOTNOTE, environment, footnote, is_alive
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="processes are watched through /proc")
@@ -111,10 +111,8 @@ def check_whole(settings: Settings, store: VectorStore, left: int) -> None:
 
 def traces(home: Path) -> set[str]:
     """Return the files in which the marker stands, and whether it is an index term."""
-    is_term = MARKER in lexical_terms(home / "lexical")
-    return ({"lexical"} if is_term else set()) | {
-        path.name for path in home.rglob("*") if path.is_file() and MARKER.encode() in path.read_bytes()
-    }
+    files = {path for path in home.rglob("*") if path.is_file()}
+    return lexical_traces(home / "lexical", MARKER) | {f.name for f in files if MARKER.encode() in f.read_bytes()}
 
 
 @pytest.mark.parametrize("seed", [1])

@@ -11,7 +11,7 @@ import pytest
 from docx import Document
 from reportlab.pdfgen.canvas import Canvas
 
-from tests.builders import lexical_terms
+from tests.builders import lexical_traces
 from tests.e2e.conftest import Server, footnote, wait_until
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="processes are watched through /proc")
@@ -109,8 +109,7 @@ class Client:
     def traces(self) -> set[str]:
         """Return the files of the state folder in which the marker stands, in any form, and whether it is a term."""
         home = self.server.home
-        is_term = any(MARKER.casefold() in term for term in lexical_terms(home / "lexical"))
-        return ({"lexical"} if is_term else set()) | {
+        return lexical_traces(home / "lexical", MARKER.casefold()) | {
             str(path.relative_to(home)).split("/")[0]
             for path in home.rglob("*")
             if path.is_file() and any(trace in str(path).encode() + path.read_bytes() for trace in TRACES)

@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import text
 
 from catalog.database import Database
-from tests.builders import lexical_terms
+from tests.builders import lexical_traces
 from tests.integration import test_cli
 from tests.integration.conftest import running
 from tests.integration.test_cli import Command
@@ -32,8 +32,7 @@ def traces(home: Path) -> set[str]:
     """Return the files in which the marker stands, as it was written or folded, and whether it is an index term."""
     forms = (MARKER.encode(), MARKER.casefold().encode())
     files = [path for path in home.rglob("*") if path.is_file()]
-    is_term = MARKER.casefold() in lexical_terms(home / "lexical")
-    return ({"lexical"} if is_term else set()) | {
+    return lexical_traces(home / "lexical", MARKER.casefold()) | {
         path.name for path in files if any(form in path.read_bytes() for form in forms)
     }
 
