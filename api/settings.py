@@ -19,7 +19,7 @@ from catalog.errors import ConfigurationError
 from generation.backends.extractive import MIN_EVIDENCE
 from ingest.documents import MAX_TEXT_CHARS
 from ingest.sources.allowed_hosts import AllowedHosts
-from retrieval.searcher import DENSE_WEIGHT
+from retrieval.fusion import DenseWeight
 
 CONFIG_FILE: Final = "footnote.toml"
 _PREFIX: Final = "FOOTNOTE_"
@@ -61,8 +61,9 @@ class Settings(BaseSettings):
     models: Path | None = Field(None, description="Folder for converted models; none is a folder in `home`.")
 
     index: Literal["faiss", "memory"] = Field("faiss", description="Passage index; memory is exact, slow, for tests.")
-    dense_weight: float = Field(
-        DENSE_WEIGHT, ge=0, le=1, description="Share of the embedding in the ranking; the rest is the words'."
+    dense_weight: DenseWeight = Field(
+        "auto",
+        description="Share of the embedding in the ranking, 0 to 1; the rest is the words'. auto decides per question.",
     )
 
     generator: Literal["extractive"] = Field("extractive", description="Who writes answers.")
@@ -127,6 +128,19 @@ class Settings(BaseSettings):
         except ConfigurationError as error:
             raise ValueError(error.message) from error
         return hosts
+
+    @field_validator("dense_weight", mode="plain")
+    @classmethod
+    def _weight(cls, value: Any) -> DenseWeight:
+        if value == "auto":
+            return "auto"
+        try:
+            weight = float(value)
+        except (TypeError, ValueError):
+            weight = -1.0
+        if not 0 <= weight <= 1:
+            raise ValueError("use auto, or a number from 0 to 1")
+        return weight
 
     @field_validator("home", "models", mode="after")
     @classmethod

@@ -28,7 +28,7 @@ from generation.backends.extractive import ExtractiveGenerator
 from retrieval.embedders.base import Embedder
 from retrieval.fusion import fuse_normalized
 from retrieval.indexes.faiss import FaissIndex
-from retrieval.searcher import CANDIDATES, DENSE_WEIGHT, Passage
+from retrieval.searcher import CANDIDATES, Passage
 
 _THRESHOLDS = [t / 100 for t in range(34, 72, 3)]
 _SOURCES = 6
@@ -69,7 +69,7 @@ class _Collection:
         vector = self._embedder.embed_queries([question])[0]
         dense = self._index.search_dense(vector, limit=CANDIDATES, scope=search_scope())
         lexical = self._index.search_lexical(question, limit=CANDIDATES, scope=search_scope())
-        hits = fuse_normalized(dense, lexical, dense_weight=DENSE_WEIGHT)[:_SOURCES]
+        hits = fuse_normalized(dense, lexical, dense_weight=0.5)[:_SOURCES]
         sources = [
             Source(number=i, passage=Passage(chunk=self._chunk(h.chunk_id), score=h.score, dense=None, lexical=None))
             for i, h in enumerate(hits, start=1)

@@ -3,22 +3,18 @@
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final, Literal
+from typing import Final
 
 from catalog import documents, stores
 from catalog.database import Database
 from catalog.documents import StoredChunk
 from retrieval.embedders.base import Embedder
-from retrieval.fusion import FusedHit, fuse_normalized, fuse_reciprocal_ranks
-from retrieval.indexes.base import Scope, Vector
+from retrieval.fusion import Candidates, DenseWeight, FusedHit, Fusion, fuse
+from retrieval.indexes.base import PassageIndex, Scope, Vector
 from retrieval.replica import Replica
-
-Fusion = Literal["normalized", "rrf"]
 
 # Candidates of each side: enough that a passage which one side ranks low can still win by the other.
 CANDIDATES: Final = 100
-# Share of the dense side. Measured: docs/benchmarks.md.
-DENSE_WEIGHT: Final = 0.5
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -26,8 +22,7 @@ class Ranking:
     """How candidates become a ranking."""
 
     fusion: Fusion = "normalized"
-    # 1 is dense alone, 0 is lexical alone.
-    dense_weight: float = DENSE_WEIGHT
+    dense_weight: DenseWeight = "auto"
     # Passages below it are left out, 0 to 1.
     score_threshold: float = 0.0
 
@@ -97,12 +92,11 @@ class Searcher:
         return SearchResult(passages=passages, index_version=version, seconds=clock.seconds)
 
     def _fused(self, query: str, vector: Vector, request: SearchRequest) -> list[FusedHit]:
-        index, ranking = self._replica.index, request.ranking
-        # A side without weight is not asked.
-        dense = index.search_dense(vector, limit=CANDIDATES, scope=request.scope) if ranking.dense_weight > 0 else []
-        lexical = index.search_lexical(query, limit=CANDIDATES, scope=request.scope) if ranking.dense_weight < 1 else []
-        fuse = fuse_normalized if ranking.fusion == "normalized" else fuse_reciprocal_ranks
-        return fuse(dense, lexical, dense_weight=ranking.dense_weight)
+        ranking = request.ranking
+        both = gather(
+            self._replica.index, self._embedder, query, vector, scope=request.scope, dense_weight=ranking.dense_weight
+        )
+        return fuse(both, dense_weight=ranking.dense_weight, fusion=ranking.fusion)
 
     def _load(self, hits: Sequence[FusedHit], request: SearchRequest) -> list[Passage]:
         """Return the first passages that still exist and are in scope; what changed since it was found is skipped."""
@@ -120,6 +114,24 @@ class Searcher:
             if len(passages) >= limit:
                 break
         return passages[:limit]
+
+
+def gather(
+    index: PassageIndex,
+    embedder: Embedder,
+    query: str,
+    vector: Vector,
+    *,
+    scope: Scope,
+    dense_weight: DenseWeight = "auto",
+) -> Candidates:
+    """Return the candidates for one query; a side without weight is not asked."""
+    spans = embedder.token_spans(query) if dense_weight == "auto" else []
+    return Candidates(
+        dense=index.search_dense(vector, limit=CANDIDATES, scope=scope) if dense_weight != 0 else [],
+        lexical=index.search_lexical(query, limit=CANDIDATES, scope=scope) if dense_weight != 1 else [],
+        token_chars=sum(end - start for start, end in spans) / max(len(spans), 1),
+    )
 
 
 class _Stopwatch:
