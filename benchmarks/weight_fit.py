@@ -15,7 +15,7 @@ GRID: Final = np.linspace(0, 1, 21)
 _BLUR: Final = 1.0
 _STEPS: Final = 1500
 _RATE: Final = 0.05
-# Pulls the two slopes towards 0, where a collection too small to tell would leave them anywhere.
+# Pulls the slopes, in standard deviations of their signals, towards 0 where the collections do not tell them.
 _RIDGE: Final = 2e-4
 
 
@@ -48,8 +48,9 @@ def fit(parts: Sequence[Part]) -> WeightModel:
     votes = [1 / families.count(family) / len(set(families)) for family in families]
     blurred = [_blur(part.curves) for part in parts]
     parameters, mean, square = np.zeros(3), np.zeros(3), np.zeros(3)
+    spread = np.concatenate([part.signals for part in parts]).std(axis=0)
     for step in range(1, _STEPS + 1):
-        slope = -2 * _RIDGE * parameters * np.array([0.0, 1.0, 1.0])
+        slope = -2 * _RIDGE * parameters * np.array([0.0, *spread**2])
         for part, curves, vote in zip(parts, blurred, votes, strict=True):
             weights = _weights(parameters, part.signals)
             _, rise = _interpolated(curves, weights * (len(GRID) - 1))

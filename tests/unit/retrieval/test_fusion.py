@@ -160,9 +160,11 @@ def test_the_choice_does_not_depend_on_the_scale_of_the_scores(
     dense: list[Hit], lexical: list[Hit], chars: float, exponent: int
 ) -> None:
     """Another embedder's cosines may lie between .7 and .9, another index's BM25 may be twice as high."""
-    scaled = ([Hit(chunk_id=h.chunk_id, score=h.score * 2.0**exponent) for h in side] for side in (dense, lexical))
+    wide, high = (
+        [Hit(chunk_id=hit.chunk_id, score=hit.score * 2.0**exponent) for hit in side] for side in (dense, lexical)
+    )
     expected = choose_dense_weight(both(dense, lexical, chars))
-    assert choose_dense_weight(both(*scaled, chars)) == pytest.approx(expected)
+    assert choose_dense_weight(both(wide, high, chars)) == pytest.approx(expected)
 
 
 def test_a_side_alone_has_all_the_weight() -> None:
