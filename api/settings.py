@@ -20,7 +20,7 @@ from catalog.errors import ConfigurationError
 from generation.backends.extractive import MIN_EVIDENCE
 from ingest.documents import MAX_TEXT_CHARS
 from ingest.sources.allowed_hosts import AllowedHosts
-from retrieval.searcher import DENSE_WEIGHT
+from retrieval.fusion import DenseWeight
 
 CONFIG_FILE: Final = "footnote.toml"
 _PREFIX: Final = "FOOTNOTE_"
@@ -122,8 +122,9 @@ class Settings(BaseSettings):
     qdrant_shards: int = Field(1, ge=1, le=1000, description="qdrant: parts that a collection is made of.")
     qdrant_replicas: int = Field(1, ge=1, le=100, description="qdrant: copies of each part.")
     qdrant_write_consistency: int = Field(1, ge=1, le=100, description="qdrant: copies that have to confirm a write.")
-    dense_weight: float = Field(
-        DENSE_WEIGHT, ge=0, le=1, description="Share of the embedding in the ranking; the rest is the words'."
+    dense_weight: DenseWeight = Field(
+        "auto",
+        description="Share of the embedding in the ranking, 0 to 1; the rest is the words'. auto decides per question.",
     )
 
     reranker: Literal["none", "cross-encoder", "openai", "tei"] = Field(
@@ -207,6 +208,19 @@ class Settings(BaseSettings):
         except ConfigurationError as error:
             raise ValueError(error.message) from error
         return hosts
+
+    @field_validator("dense_weight", mode="plain")
+    @classmethod
+    def _weight(cls, value: Any) -> DenseWeight:
+        if value == "auto":
+            return "auto"
+        try:
+            weight = float(value)
+        except (TypeError, ValueError):
+            weight = -1.0
+        if not 0 <= weight <= 1:
+            raise ValueError("use auto, or a number from 0 to 1")
+        return weight
 
     @field_validator("qdrant_url", mode="after")
     @classmethod

@@ -38,7 +38,7 @@ from ingest.pipeline import WINDOW_TOKENS, window_texts
 from retrieval.embedders.base import Embedder
 from retrieval.fusion import fuse_normalized
 from retrieval.indexes.faiss import FaissIndex
-from retrieval.searcher import CANDIDATES, DENSE_WEIGHT
+from retrieval.searcher import CANDIDATES
 
 _TOP: Final = 5
 # Tokens that a reader is given, whatever the size of the chunks.
@@ -196,7 +196,7 @@ def retrieve(task: Task, chunked: Chunked, embedder: Embedder) -> list[Retrieved
     for text, vector in zip(texts, embedder.embed_queries(texts), strict=True):
         dense = chunked.index.search_dense(vector, limit=CANDIDATES, scope=search_scope())
         lexical = chunked.index.search_lexical(text, limit=CANDIDATES, scope=search_scope())
-        fused = fuse_normalized(dense, lexical, dense_weight=DENSE_WEIGHT)
+        fused = fuse_normalized(dense, lexical, dense_weight=0.5)
         found.append(Retrieved(dense=[hit.chunk_id for hit in dense], hybrid=[hit.chunk_id for hit in fused]))
     return found
 

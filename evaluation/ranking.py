@@ -12,9 +12,9 @@ from catalog.feed import DocumentChange, IndexedDocument
 from evaluation.collections import Collection
 from ingest.pipeline import WINDOW_TOKENS, window_texts
 from retrieval.embedders.base import Embedder, Vectors
-from retrieval.fusion import fuse_normalized
-from retrieval.indexes.base import Hit, PassageIndex, Scope
-from retrieval.searcher import CANDIDATES
+from retrieval.fusion import Candidates, DenseWeight, fuse
+from retrieval.indexes.base import PassageIndex, Scope
+from retrieval.searcher import gather
 
 MEASURES: Final = (nDCG @ 10, RR @ 10, AP @ 100, R @ 5, R @ 10, R @ 100)
 _STORE: Final = "vs_evaluation"
@@ -71,17 +71,12 @@ def search_scope() -> Scope:
     return Scope(vector_store_ids=frozenset([_STORE]))
 
 
-def candidates(
-    collection: Collection, embedder: Embedder, index: PassageIndex
-) -> dict[str, tuple[list[Hit], list[Hit]]]:
-    """Return the dense and the lexical candidates of every query."""
+def candidates(collection: Collection, embedder: Embedder, index: PassageIndex) -> dict[str, Candidates]:
+    """Return the candidates of every query."""
     scope = search_scope()
     vectors: Vectors = embedder.embed_queries(list(collection.queries.values()))
     return {
-        query_id: (
-            index.search_dense(vector, limit=CANDIDATES, scope=scope),
-            index.search_lexical(text, limit=CANDIDATES, scope=scope),
-        )
+        query_id: gather(index, embedder, text, vector, scope=scope)
         for (query_id, text), vector in zip(collection.queries.items(), vectors, strict=True)
     }
 
@@ -89,19 +84,14 @@ def candidates(
 def measure(
     collection: Collection,
     passage_ids: Sequence[str],
-    found: Mapping[str, tuple[list[Hit], list[Hit]]],
+    found: Mapping[str, Candidates],
     *,
-    dense_weight: float,
+    dense_weight: DenseWeight,
 ) -> dict[str, float]:
-    """Return each measure's mean over the queries, for one weight of the fusion."""
+    """Return each measure's mean over the queries, for one weight or for the weights that the fusion chooses."""
     run = {
-        query_id: {
-            passage_ids[hit.chunk_id - 1]: hit.score
-            for hit in fuse_normalized(
-                dense if dense_weight > 0 else [], lexical if dense_weight < 1 else [], dense_weight=dense_weight
-            )
-        }
-        for query_id, (dense, lexical) in found.items()
+        query_id: {passage_ids[hit.chunk_id - 1]: hit.score for hit in fuse(both, dense_weight=dense_weight)}
+        for query_id, both in found.items()
     }
     qrels = {query_id: dict(collection.qrels[query_id]) for query_id in collection.queries}
     return {str(name): value for name, value in ir_measures.calc_aggregate(MEASURES, qrels, run).items()}

@@ -9,8 +9,8 @@ from evaluation.collections import Collection
 from evaluation.ranking import MEASURES, candidates, index_collection
 from evaluation.runs import Item
 from retrieval.embedders.base import Embedder
-from retrieval.fusion import FusedHit, fuse_normalized
-from retrieval.indexes.base import Hit, PassageIndex
+from retrieval.fusion import DenseWeight, fuse
+from retrieval.indexes.base import PassageIndex
 
 # Passages that a run keeps for its report.
 _KEPT: Final = 5
@@ -24,23 +24,16 @@ def rank_collection(
     embedder: Embedder,
     index: PassageIndex,
     *,
-    dense_weight: float,
+    dense_weight: DenseWeight,
     indexed: Callable[[int], None] = lambda passages: None,
 ) -> Iterator[Item]:
     """Put a collection into an empty index and yield its queries, ranked as a search without filters ranks them."""
     ids = index_collection(collection, embedder, index, indexed=indexed)
     rankings = {
-        query_id: [(ids[hit.chunk_id - 1], hit.score) for hit in _fused(dense, lexical, dense_weight)]
-        for query_id, (dense, lexical) in candidates(collection, embedder, index).items()
+        query_id: [(ids[hit.chunk_id - 1], hit.score) for hit in fuse(both, dense_weight=dense_weight)]
+        for query_id, both in candidates(collection, embedder, index).items()
     }
     yield from measure_rankings(collection, rankings)
-
-
-def _fused(dense: list[Hit], lexical: list[Hit], dense_weight: float) -> list[FusedHit]:
-    """As `Searcher` does: a side without weight is not asked."""
-    return fuse_normalized(
-        dense if dense_weight != 0 else [], lexical if dense_weight != 1 else [], dense_weight=dense_weight
-    )
 
 
 def measure_rankings(collection: Collection, rankings: Mapping[str, Sequence[tuple[str, float]]]) -> Iterator[Item]:

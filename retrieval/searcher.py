@@ -3,27 +3,23 @@
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Final, Literal
+from typing import Final
 
 from catalog import documents, stores
 from catalog.database import Database
 from retrieval import stages
 from retrieval.embedders.base import Embedder
-from retrieval.fusion import FusedHit, fuse_normalized, fuse_reciprocal_ranks
-from retrieval.indexes.base import Hit, Scope, Vector
+from retrieval.fusion import Candidates, DenseWeight, FusedHit, Fusion, fuse
+from retrieval.indexes.base import Hit, PassageIndex, Scope, Vector
 from retrieval.passages import Passage
 from retrieval.replica import Replica
 from retrieval.rerankers.base import Reranker
 from retrieval.stages import Boost, Recency
 
-Fusion = Literal["normalized", "rrf"]
-
 # Candidates of each side: enough that a passage which one side ranks low can still win by the other.
 CANDIDATES: Final = 100
 # Passages that a reranker reads, and that boosts and diversity choose from.
 POOL: Final = 50
-# Share of the dense side. Measured: docs/benchmarks.md.
-DENSE_WEIGHT: Final = 0.5
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -31,8 +27,7 @@ class Ranking:
     """How candidates become a ranking."""
 
     fusion: Fusion = "normalized"
-    # 1 is dense alone, 0 is lexical alone.
-    dense_weight: float = DENSE_WEIGHT
+    dense_weight: DenseWeight = "auto"
     # Factors for documents with certain attributes.
     boosts: Sequence[Boost] = ()
     # Younger documents first.
@@ -139,14 +134,13 @@ class Searcher:
         return ranked
 
     def _fused(self, query: str, vector: Vector, request: SearchRequest, trace: "_Trace") -> list[FusedHit]:
-        index, ranking = self._replica.index, request.ranking
-        # A side without weight is not asked.
-        dense = index.search_dense(vector, limit=CANDIDATES, scope=request.scope) if ranking.dense_weight > 0 else []
-        lexical = index.search_lexical(query, limit=CANDIDATES, scope=request.scope) if ranking.dense_weight < 1 else []
-        trace.note("dense", dense)
-        trace.note("lexical", lexical)
-        fuse = fuse_normalized if ranking.fusion == "normalized" else fuse_reciprocal_ranks
-        return fuse(dense, lexical, dense_weight=ranking.dense_weight)
+        ranking = request.ranking
+        both = gather(
+            self._replica.index, self._embedder, query, vector, scope=request.scope, dense_weight=ranking.dense_weight
+        )
+        trace.note("dense", both.dense)
+        trace.note("lexical", both.lexical)
+        return fuse(both, dense_weight=ranking.dense_weight, fusion=ranking.fusion)
 
     def _rank(self, hits: Sequence[FusedHit], request: SearchRequest, trace: "_Trace") -> list[Passage]:
         """Return the passages to be read. What only looks at the front of the ranking loads no more than that."""
@@ -228,6 +222,24 @@ class _Trace:
 def _hit(one: Hit | FusedHit | Passage) -> Hit:
     chunk_id = one.chunk.chunk_id if isinstance(one, Passage) else one.chunk_id
     return Hit(chunk_id=chunk_id, score=one.score)
+
+
+def gather(
+    index: PassageIndex,
+    embedder: Embedder,
+    query: str,
+    vector: Vector,
+    *,
+    scope: Scope,
+    dense_weight: DenseWeight = "auto",
+) -> Candidates:
+    """Return the candidates for one query; a side without weight is not asked."""
+    spans = embedder.token_spans(query) if dense_weight == "auto" else []
+    return Candidates(
+        dense=index.search_dense(vector, limit=CANDIDATES, scope=scope) if dense_weight != 0 else [],
+        lexical=index.search_lexical(query, limit=CANDIDATES, scope=scope) if dense_weight != 1 else [],
+        token_chars=sum(end - start for start, end in spans) / max(len(spans), 1),
+    )
 
 
 class _Stopwatch:

@@ -110,6 +110,8 @@ def test_a_file_that_is_no_toml_is_refused() -> None:
         ("embedding_backend", "magic"),
         ("index", "qdrant2"),
         ("dense_weight", "1.1"),
+        ("dense_weight", "nan"),
+        ("dense_weight", "sometimes"),
         ("min_evidence", "-0.1"),
         ("lease_s", "0"),
         ("max_file_bytes", "0"),
@@ -123,6 +125,16 @@ def test_a_wrong_value_is_refused_with_name_and_value(monkeypatch: pytest.Monkey
         load_settings()
     assert repr(name) in caught.value.message
     assert repr(value) in caught.value.message
+
+
+@pytest.mark.parametrize(("given", "weight"), [(None, "auto"), ("auto", "auto"), ("0.3", 0.3), ("1", 1.0)])
+def test_the_share_of_meaning_is_a_number_or_decided_per_question(
+    monkeypatch: pytest.MonkeyPatch, given: str | None, weight: float | str
+) -> None:
+    """Without the setting, each question decides."""
+    if given is not None:
+        monkeypatch.setenv("FOOTNOTE_DENSE_WEIGHT", given)
+    assert load_settings().dense_weight == weight
 
 
 def test_settings_cannot_be_changed_afterwards() -> None:

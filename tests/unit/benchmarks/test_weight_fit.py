@@ -1,0 +1,47 @@
+"""The weight model is fitted to what each weight would have given, and can leave a family out."""
+
+import numpy as np
+import pytest
+
+from benchmarks.weight_fit import GRID, Part, fit, fit_without
+from retrieval.fusion import WeightModel
+
+
+def a_part(name: str, *, best: float, prominence: float, family: str = "") -> Part:
+    """Twenty queries that are ranked the better, the nearer the weight is to `best`."""
+    return Part(
+        name=name,
+        family=family or name,
+        signals=np.tile([prominence, 0.0], (20, 1)),
+        curves=np.tile(1 - np.abs(GRID - best), (20, 1)),
+        reciprocal=np.zeros(20),
+    )
+
+
+WORDS, MEANING = a_part("words", best=0.2, prominence=8.0), a_part("meaning", best=0.9, prominence=2.0)
+
+
+def test_the_fit_finds_the_weight_of_each_kind_of_query() -> None:
+    """Two kinds that a signal tells apart get nearly what is best for each."""
+    model = fit([WORDS, MEANING])
+    assert WORDS.fused(model).mean() == pytest.approx(1.0, abs=0.05)
+    assert MEANING.fused(model).mean() == pytest.approx(1.0, abs=0.05)
+
+
+def test_a_family_that_is_left_out_teaches_nothing() -> None:
+    """Its parts are gone from the fit, all of them."""
+    more = a_part("words again", best=0.2, prominence=8.0, family="words")
+    assert fit_without([WORDS, more, MEANING], "words") == fit([MEANING])
+
+
+def test_a_family_has_one_vote_whatever_its_parts() -> None:
+    """A collection in many languages does not outvote the others."""
+    copies = [a_part(f"words {n}", best=0.2, prominence=8.0, family="words") for n in range(3)]
+    once, often = fit([WORDS, MEANING]), fit([*copies, MEANING])
+    assert (once.bias, once.prominence) == pytest.approx((often.bias, often.prominence), abs=1e-6)
+
+
+def test_between_grid_points_the_measure_is_interpolated() -> None:
+    """A model that always says one half gets what one half gives."""
+    half = WeightModel(bias=0, prominence=0, foreignness=0)
+    assert WORDS.fused(half) == pytest.approx(np.full(20, 0.7))
