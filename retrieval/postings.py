@@ -139,7 +139,7 @@ class Postings:
             self.reload(base=base)
 
     def rewrite(self, changes: Iterable[AnalysedChange], *, give_up: Callable[[], bool]) -> None:
-        """Replace everything by what `changes` publish, in one commit, and delete the files of before."""
+        """Replace everything by what `changes` publish, in one commit; the files of before are garbage."""
         with self._writer(give_up) as writer:
             writer.delete_documents_by_query(Query.all_query())
             position = 0
@@ -148,14 +148,17 @@ class Postings:
                 position = change.seq
             self._write_state(*_committed(self._meta(), self._state()), position)
             writer.commit()
-            # tantivy keeps the files that a reader of this process has open.
             self.snapshot = self._load()
-            writer.garbage_collect_files()
 
     def collect_garbage(self, *, give_up: Callable[[], bool]) -> None:
-        """Delete files that a killed process left."""
+        """Delete files of no segment, which merges, rewriting and killed processes leave."""
         with self._writer(give_up) as writer:
+            # tantivy keeps files that a reader of this process has open, and all while another process opens some.
+            self.snapshot = self._load()
             writer.garbage_collect_files()
+            while self._has_garbage() and not give_up():
+                time.sleep(_RETRY_INTERVAL_S)
+                writer.garbage_collect_files()
 
     def best(
         self,
@@ -208,6 +211,10 @@ class Postings:
             used = [segment["segment_id"].replace("-", "") for segment in self._meta()["segments"]]
             files = [file for one in used for file in sorted(self._path.glob(f"{one}.*"))]
             return [file.name for file in files if not _is_intact(file)]
+
+    def _has_garbage(self) -> bool:
+        used = {segment["segment_id"].replace("-", "") for segment in self._meta()["segments"]}
+        return any(file.stem not in used for file in self._path.glob("*.term"))
 
     def _open(self) -> tantivy.Index:
         index = tantivy.Index(self._schema, str(self._path))
