@@ -3,6 +3,7 @@
 import json
 import logging
 import os
+import re
 import struct
 import time
 import zlib
@@ -30,6 +31,7 @@ _STATE: Final = "position.json"
 _META: Final = "meta.json"
 # Of opening, where a folder may be made or emptied. tantivy has a lock of its own for writing.
 _LOCK: Final = "open.lock"
+_SEGMENT_FILE: Final = re.compile(r"[0-9a-f]{32}\..+")
 # How tantivy names an error of the system, in contrast to bytes that make no sense.
 _OS_ERROR: Final = "Os { code:"
 # Of the writer; what does not fit becomes another segment.
@@ -151,14 +153,16 @@ class Postings:
             self.snapshot = self._load()
 
     def collect_garbage(self, *, give_up: Callable[[], bool]) -> None:
-        """Delete files of no segment, which merges, rewriting and killed processes leave."""
-        with self._writer(give_up) as writer:
-            # tantivy keeps files that a reader of this process has open, and all while another process opens some.
-            self.snapshot = self._load()
-            writer.garbage_collect_files()
-            while self._has_garbage() and not give_up():
-                time.sleep(_RETRY_INTERVAL_S)
-                writer.garbage_collect_files()
+        """Delete files of no segment, which merges, rewriting and killed processes leave.
+
+        tantivy collects garbage too, but each process knows its own files alone. Whoever has a file open reads on.
+        """
+        with self._writer(give_up):
+            # Nobody else writes, and without a commit no merge of this writer is under way.
+            used = {segment["segment_id"].replace("-", "") for segment in self._meta()["segments"]}
+            for file in self._path.iterdir():
+                if _SEGMENT_FILE.fullmatch(file.name) and file.name[:32] not in used:
+                    file.unlink(missing_ok=True)
 
     def best(
         self,
@@ -211,10 +215,6 @@ class Postings:
             used = [segment["segment_id"].replace("-", "") for segment in self._meta()["segments"]]
             files = [file for one in used for file in sorted(self._path.glob(f"{one}.*"))]
             return [file.name for file in files if not _is_intact(file)]
-
-    def _has_garbage(self) -> bool:
-        used = {segment["segment_id"].replace("-", "") for segment in self._meta()["segments"]}
-        return any(file.stem not in used for file in self._path.glob("*.term"))
 
     def _open(self) -> tantivy.Index:
         index = tantivy.Index(self._schema, str(self._path))
