@@ -140,7 +140,7 @@ class LexicalIndex:
             self._forget_written()
 
     def collect_garbage(self, *, wait_s: float = _WAIT_S) -> None:
-        """Delete files that a killed process left. Raises ServiceUnavailable as `rewrite` does."""
+        """Delete files of no segment. Raises ServiceUnavailable as `rewrite` does."""
         deadline = time.monotonic() + wait_s
         with self._writing:
             self._postings.collect_garbage(give_up=lambda: time.monotonic() >= deadline)
