@@ -236,7 +236,13 @@ class Postings:
         """Read the newest commit. Raises ValueError and KeyError for what is damaged."""
         while True:
             loaded, meta, state = _file_key(self._path / _META), self._meta(), self._state()
-            self._index.reload()
+            try:
+                self._index.reload()
+            except ValueError:
+                # The files of a commit may go while it is read, when another one takes its place.
+                if self._meta() == meta:
+                    raise
+                continue
             searcher = self._index.searcher()
             if self._meta() == meta:
                 break
