@@ -106,14 +106,14 @@ class Searcher:
         clock, trace = _Stopwatch(), _Trace(is_wanted=request.explain)
         version = self._replica.catch_up()
         with self._database.read() as session:
-            stores.check_usable(session, request.scope.vector_store_ids, self._embedder.identity.key)
+            unnoted = stores.check_usable(session, request.scope.vector_store_ids, self._embedder.identity.key)
         clock.lap("catch_up")
         vectors = self._embedder.embed_queries(request.queries)
         clock.lap("embed")
         hits = self._candidates(request, vectors, trace)
         clock.lap("candidates")
         passages = self._rank(hits, request, trace)
-        stores.note_use(self._database, request.scope.vector_store_ids)
+        stores.note_use(self._database, unnoted)
         clock.lap("rank")
         if self._observe:
             self._observe(clock.seconds)
