@@ -23,7 +23,7 @@ from catalog.jobs import Job
 from catalog.models import DEFAULT_PROJECT, Document, File, JobStatus, VectorStoreFile
 from catalog.stores import NewVectorStoreFile
 from ingest.documents import DocumentBuilder
-from ingest.pipeline import Draft, Progress
+from ingest.pipeline import Draft, Facts, Progress
 from ingest.spool import ChunkSpool
 from ingest.worker import Worker, presence, release_dead
 from tests.builders import a_chunk_record, a_claim, a_file, a_store, an_entry
@@ -42,13 +42,15 @@ class ScriptedPipeline:
     # Drafts in each call of `embed`.
     batches: list[int] = field(default_factory=list)
 
-    def content_key(self, job: Job) -> str:
-        return f"of {job.file_id}"
+    def facts(self, claimed: Sequence[Job]) -> Facts:
+        keys = {job.id: f"of {job.file_id}" for job in claimed}
+        files = {job.file_id: File(id=job.file_id) for job in claimed}
+        return Facts(files=files, members=(), refusals={}, content_keys=keys, originals=keys.values())
 
     def sandbox(self) -> AbstractContextManager[None]:
         return nullcontext()
 
-    def parse(self, job: Job, progress: Progress, _: object) -> Draft:
+    def parse(self, job: Job, facts: Facts, progress: Progress, _: object) -> Draft:
         self.built += 1
         self.deed(job, progress)
         builder = DocumentBuilder("text/plain")
@@ -57,18 +59,18 @@ class ScriptedPipeline:
             job=job,
             progress=progress,
             filename="a.txt",
-            content_key=self.content_key(job),
+            content_key=facts.content_key(job),
             parsed=builder.build(),
             chunks=ChunkSpool(),
         )
 
-    def embed(self, drafts: Sequence[Draft]) -> Iterator[Draft]:
+    def embed(self, drafts: Sequence[Draft]) -> Iterator[list[Draft]]:
         self.batches.append(len(drafts))
         for draft in drafts:
             if self.fault:
                 raise self.fault
             draft.chunks.extend([a_chunk_record(draft.parsed.text)])
-            yield draft
+            yield [draft]
 
 
 class Shop:
@@ -198,7 +200,7 @@ def test_the_lease_is_kept_while_the_work_goes_on(shop: Shop) -> None:
         time.sleep(3 * LEASE_S)
         seen.append(shop.entry.progress)
         with shop.database.write() as session:
-            assert jobs.claim(session, "another") is None
+            assert jobs.claim(session, "another") == []
 
     assert shop.worker(slow).run_one(shop.stop)
     assert (seen, shop.entry.status) == ([0.4], JobStatus.COMPLETED)
@@ -416,7 +418,7 @@ from ingest.worker import presence
 database = Database(sys.argv[1])
 with presence(database, Path(sys.argv[2])) as name:
     with database.write() as session:
-        assert jobs.claim(session, name, lease_s=3600) is not None
+        assert jobs.claim(session, name, lease_s=3600)
     print(name, flush=True)
     time.sleep(60)
 """
