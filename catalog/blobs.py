@@ -81,9 +81,8 @@ class BlobStore:
 
     @contextmanager
     def scratch(self) -> Iterator[Path]:
-        """Yield an empty folder beside the staged blobs; it goes with all that is in it at the end of the block."""
-        with _translated():
-            folder = Path(tempfile.mkdtemp(dir=self.staging))
+        """Yield a place for a folder beside the staged blobs; what was made there goes at the end of the block."""
+        folder = self.staging / secrets.token_hex(16)
         try:
             yield folder
         finally:

@@ -30,7 +30,7 @@ _MIB: Final = 1024**2
 # waits for ever; the others take small ones, which so never wait for a large one.
 LANES: Final = (Lane(by_age=True), Lane(max_bytes=16 * _MIB), Lane(max_bytes=_MIB))
 # Small files that are claimed together, to be embedded together: at most so many, and so many bytes in all.
-_BATCH_FILES: Final = 32
+_BATCH_FILES: Final = 128
 _BATCH_BYTES: Final = 256 * 1024
 # How often an idle worker looks for what has expired, and for blobs that no file needs.
 _SWEEP_INTERVAL_S: Final = 600.0

@@ -10,7 +10,7 @@ from catalog import documents, jobs, stores
 from catalog.blobs import BlobStore
 from catalog.database import Database
 from catalog.errors import FootnoteError, InvalidFile, LeaseLost, ParserKilled, ServiceUnavailable
-from catalog.jobs import Job
+from catalog.jobs import Job, Lane
 from catalog.models import DEFAULT_PROJECT, JobStatus, VectorStoreFile
 from tests.builders import a_claim, a_document_record, a_file, a_store, an_entry
 
@@ -82,6 +82,25 @@ def test_a_job_whose_lease_ended_is_claimed_under_a_higher_fence(database: Datab
     assert (lost.id, lost.fence + 1, "alive") == (taken.id, taken.fence, taken.owner)
 
 
+def test_several_small_jobs_are_claimed_together(database: Database, blobs: BlobStore) -> None:
+    """Up to a number and a size in all, in the lane's order; what does not fit with the others is passed over."""
+    ids = queue(database, blobs, b"1", b"22", b"333", b"55555", b"666666")
+
+    def claimed(most: int) -> list[int]:
+        with database.write() as session:
+            return [job.id for job in jobs.claim(session, "w", most=most, most_bytes=8)]
+
+    assert [claimed(2), claimed(3), claimed(3), claimed(3)] == [ids[:2], ids[2:4], ids[4:], []]
+
+
+def test_the_first_job_is_claimed_whatever_its_size(database: Database, blobs: BlobStore) -> None:
+    """What is too large for company is taken alone."""
+    large, small = queue(database, blobs, b"large" * 10, b"small")
+    with database.write() as session:
+        assert [job.id for job in jobs.claim(session, "w", lane=Lane(by_age=True), most=9, most_bytes=8)] == [large]
+        assert [job.id for job in jobs.claim(session, "w", lane=Lane(by_age=True), most=9, most_bytes=8)] == [small]
+
+
 def test_a_job_is_not_claimed_before_its_time(database: Database, blobs: BlobStore) -> None:
     """The wait before a retry is kept."""
     (job_id,) = queue(database, blobs, b"only one")
@@ -137,6 +156,19 @@ def test_a_cancelled_job_is_not_held_any_more(database: Database, blobs: BlobSto
         stores.cancel(session, session.get_one(VectorStoreFile, job.id))
     with database.write() as session:
         assert jobs.heartbeat(session, [(job, 0.5)]) == {job.id}
+
+
+def test_a_heartbeat_tells_which_jobs_are_lost(database: Database, blobs: BlobStore) -> None:
+    """The others are extended, each with its own progress."""
+    queue(database, blobs, b"1", b"22", b"333")
+    lost, taken = a_claim(database, lease_s=-1), a_claim(database, "another")
+    held = [a_claim(database, lease_s=1) for _ in range(2)]
+    before = _fields(entry_of(database, taken))
+    with database.write() as session:
+        assert jobs.heartbeat(session, [(held[0], 0.25), (lost, 0.5), (held[1], 0.75)], lease_s=1000) == {lost.id}
+    assert before == _fields(entry_of(database, taken))
+    assert [entry_of(database, job).progress for job in held] == [0.25, 0.75]
+    assert all((entry_of(database, job).lease_until or 0) > time.time() + 900 for job in held)
 
 
 def test_a_job_of_a_deleted_store_is_not_held_any_more(database: Database, blobs: BlobStore) -> None:
