@@ -107,6 +107,7 @@ def open_services(settings: Settings) -> Iterator[Services]:
             )
         finally:
             generator.close()
+            searcher.close()
             if reranker:
                 reranker.close()
             index.close()
