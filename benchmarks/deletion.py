@@ -82,8 +82,7 @@ class Site:
         with database.write() as session:
             store = stores.get(session, DEFAULT_PROJECT, self.store_id)
             stores.attach(session, store, NewVectorStoreFile(file_id=file.id))
-            job = jobs.claim(session, "bench")
-        assert job is not None
+            (job,) = jobs.claim(session, "bench")
         documents.publish(database, job, record)
         return file.id
 

@@ -13,7 +13,6 @@ from sqlalchemy.orm import Session, aliased
 
 from catalog import jobs
 from catalog.database import portions
-from catalog.errors import LeaseLost
 from catalog.jobs import Job
 from catalog.models import ArchiveMember, File, FileBatchEntry, VectorStoreFile
 
@@ -106,8 +105,8 @@ def hold(session: Session, job: Job) -> None:
     """
     for file_id in _ancestors(session, job.file_id):
         _lock(session, File.id, File.id == file_id)
-    if not _lock(session, VectorStoreFile.id, *job.is_held()):
-        raise LeaseLost(f"Job {job.id} is no longer held by {job.owner!r} under fence {job.fence}.")
+    if not _lock(session, VectorStoreFile.id, *jobs.held([job])):
+        raise jobs.lost(job)
 
 
 def known_members(session: Session, archive_id: str, paths: Iterable[str]) -> dict[tuple[str, str], str]:

@@ -18,7 +18,7 @@ def create(session: Session, store: VectorStore, new_files: Sequence[NewVectorSt
     batch = FileBatch(id=new_id(FILE_BATCH), vector_store_id=store.id, created_at=time.time(), cancelled_at=None)
     session.add(batch)
     session.flush()
-    add(session, [batch.id], [stores.attach(session, store, new).id for new in new_files])
+    add(session, [batch.id], [entry.id for entry in stores.attach_all(session, store, new_files)])
     return batch
 
 

@@ -81,9 +81,8 @@ class BlobStore:
 
     @contextmanager
     def scratch(self) -> Iterator[Path]:
-        """Yield an empty folder beside the staged blobs; it goes with all that is in it at the end of the block."""
-        with _translated():
-            folder = Path(tempfile.mkdtemp(dir=self.staging))
+        """Yield a place for a folder beside the staged blobs; what was made there goes at the end of the block."""
+        folder = self.staging / secrets.token_hex(16)
         try:
             yield folder
         finally:
@@ -103,17 +102,20 @@ class BlobStore:
             os.fsync(file.fileno())
             return StagedBlob(path=path, sha256=digest, bytes=file.tell())
 
-    def store(self, blob: StagedBlob) -> None:
-        """Make a staged blob visible under its name; the staged copy is used up."""
-        target = self._path(blob.sha256)
+    def store(self, *blobs: StagedBlob) -> None:
+        """Make staged blobs visible under their names; the staged copies are used up."""
         with _translated():
-            if self._is_local:
-                Path(target).parent.mkdir(exist_ok=True)
+            if not self._is_local:
+                for blob in blobs:
+                    self._fs.put_file(str(blob.path), self._path(blob.sha256))
+                    blob.path.unlink()
+                return
+            targets = [Path(self._path(blob.sha256)) for blob in blobs]
+            for blob, target in zip(blobs, targets, strict=True):
+                target.parent.mkdir(exist_ok=True)
                 blob.path.replace(target)
-                _fsync_folder(Path(target).parent)
-            else:
-                self._fs.put_file(str(blob.path), target)
-                blob.path.unlink()
+            for folder in {target.parent for target in targets}:
+                _fsync_folder(folder)
 
     def discard(self, blob: StagedBlob) -> None:
         """Forget a staged blob that is not wanted after all."""

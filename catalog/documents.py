@@ -5,16 +5,15 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import ColumnElement, Row, bindparam, delete, exists, func, insert, literal, or_, select, update
+from sqlalchemy import ColumnElement, Row, and_, bindparam, delete, exists, func, insert, literal, or_, select, update
 from sqlalchemy.orm import Session, aliased, undefer
 
-from catalog import archives, feed
+from catalog import archives, feed, jobs
 from catalog.database import Database, portions
-from catalog.errors import LeaseLost
 from catalog.ids import new_document_number
 from catalog.jobs import Job
 from catalog.models import ArchiveMember, Chunk, Document, File, JobStatus, VectorStoreFile
@@ -60,35 +59,48 @@ class DocumentRecord:
 
 
 def publish(database: Database, job: Job, record: DocumentRecord) -> int:
-    """Make a document and all its chunks visible in one transaction, and end its job; return the document's id.
+    """Like `publish_all`, for one document; return its id. Raises LeaseLost, and then nothing is written."""
+    published = publish_all(database, [(job, record)])
+    if job.id not in published:
+        raise jobs.lost(job)
+    return published[job.id]
 
-    The previous generation goes in the same transaction, and so do older files of the same source: a search sees the
-    old text or the new one. Raises LeaseLost when another worker claimed the job, or when the job was cancelled or
-    deleted: then nothing is written.
+
+def publish_all(database: Database, works: Sequence[tuple[Job, DocumentRecord]]) -> dict[int, int]:
+    """Make documents and all their chunks visible in one transaction, and end their jobs; return their ids by job.
+
+    The previous generations go in the same transaction, and so do older files of the same sources: a search sees the
+    old texts or the new ones, never a mixture. A job that another worker claimed, or that was cancelled or deleted, is
+    left out: nothing is written for it. Any other error undoes all.
+
+    An archive, or what was unpacked from one, is published alone: such transactions lock files level by level, which
+    agrees with one that locks the files of several levels at once in no order.
     """
     with database.write() as session:
-        older = _complete(session, job, record.members)
-        remove(database, session, Document.vector_store_file_id == job.id)
-        document_id = _insert(session, job, record)
-        _remove_older(database, session, job, older)
-        archives.queue(session, job, record.members)
-        feed.record(database, session, [document_id])
-        return document_id
+        older = _complete(session, [(job, record.members) for job, record in works])
+        held = [(job, record) for job, record in works if job.id in older]
+        remove(database, session, Document.vector_store_file_id.in_(list(older)))
+        published = _insert(session, held)
+        for job, record in held:
+            _remove_older(database, session, job, older[job.id])
+            archives.queue(session, job, record.members)
+        feed.record(database, session, published.values())
+        return published
+
+
+def originals(session: Session, content_keys: Iterable[str]) -> set[str]:
+    """Return those of the content keys that `publish_copy` may find a document for."""
+    query = select(Document.content_key).where(Document.content_key.in_(list(content_keys)), _can_be_copied())
+    return set(session.scalars(query))
 
 
 def publish_copy(database: Database, job: Job, content_key: str) -> int | None:
     """Like `publish`, with a copy of a published document that has this content key; None when there is none."""
-    equal = (
-        Document.content_key == content_key,
-        Document.vector_store_file_id != job.id,
-        # One with unread pages is read again: OCR may have been installed meanwhile.
-        or_(Document.pages.is_(None), Document.pages_read == Document.pages),
-    )
-    with database.read() as session:
-        if session.scalar(select(Document.id).where(*equal).limit(1)) is None:
-            return None
+    equal = (Document.content_key == content_key, Document.vector_store_file_id != job.id, _can_be_copied())
     with suppress(_NothingToCopy), database.write() as session:
-        older = _complete(session, job)
+        older = _complete(session, [(job, ())])
+        if not older:
+            raise jobs.lost(job)
         remove(database, session, Document.vector_store_file_id == job.id)
         # Who removes a document has the feed: with it in hand nobody can take the original between row and chunks.
         feed.lock(database, session)
@@ -96,10 +108,15 @@ def publish_copy(database: Database, job: Job, content_key: str) -> int | None:
         if original is None:
             raise _NothingToCopy
         document_id = _insert_copy(session, job, original)
-        _remove_older(database, session, job, older)
+        _remove_older(database, session, job, older[job.id])
         feed.record(database, session, [document_id])
         return document_id
     return None
+
+
+def _can_be_copied() -> ColumnElement[bool]:
+    # One with unread pages is read again: OCR may have been installed meanwhile.
+    return or_(Document.pages.is_(None), Document.pages_read == Document.pages)
 
 
 class _NothingToCopy(Exception):
@@ -114,33 +131,54 @@ class _Older:
     entry_ids: Sequence[int]
 
 
-def _complete(session: Session, job: Job, members: Sequence[str] = ()) -> _Older:
-    """End the job, and return the older versions of its source. Raises LeaseLost.
+def _complete(session: Session, works: Sequence[tuple[Job, Sequence[str]]]) -> dict[int, _Older]:
+    """End those of the jobs that are still held; return for each of these, by id, the older versions of its source.
 
-    `members`: files unpacked from the job's own; those of an older version that they replace stay until then. Locks in
-    the order of every removal: files, their entries, the same for members of archives, and then the feed.
+    With each job the files that were unpacked from its own: those of an older version that they replace stay until
+    then. Locks in the order of every removal: files, their entries, the same for members of archives, and then the
+    feed.
     """
-    own = aliased(VectorStoreFile)
-    same_source = (
-        own.id == job.id,
-        VectorStoreFile.vector_store_id == own.vector_store_id,
-        VectorStoreFile.source == own.source,
-    )
-    file_ids = select(VectorStoreFile.file_id).where(*same_source, VectorStoreFile.id <= job.id)
+    older = _older_versions(session, [job.id for job, _ in works if job.source is not None])
+    file_ids = [*(job.file_id for job, _ in works), *(row.file_id for row in older)]
     session.execute(select(File.id).where(File.id.in_(file_ids)).order_by(File.id).with_for_update())
-    _end(session, job)
-    is_member = VectorStoreFile.file_id.in_(select(ArchiveMember.file_id))
-    own_is_member = exists().where(ArchiveMember.file_id == job.file_id)
-    older = session.execute(
-        select(VectorStoreFile.id, VectorStoreFile.file_id)
+    entry_ids = [*(job.id for job, _ in works), *(row.entry_id for row in older)]
+    entries = select(VectorStoreFile.id).where(VectorStoreFile.id.in_(entry_ids)).order_by(VectorStoreFile.id)
+    locked = set(session.scalars(entries.with_for_update()))
+    ended = _end(session, [job for job, _ in works])
+    replaced: dict[int, _Older] = {}
+    for job, members in works:
+        if job.id in ended:
+            # One that was deleted meanwhile could not be locked.
+            there = [row for row in older if row.job_id == job.id and row.entry_id in locked]
+            files = [row.file_id for row in there]
+            inside = archives.superseded(session, job, files, members) if files else []
+            replaced[job.id] = _Older(file_ids=files, entry_ids=[*(row.entry_id for row in there), *inside])
+    return replaced
+
+
+class _OlderVersion(NamedTuple):
+    job_id: int
+    entry_id: int
+    file_id: str
+
+
+def _older_versions(session: Session, job_ids: Sequence[int]) -> list[_OlderVersion]:
+    """Return the older entries of the same sources as those of these jobs, oldest first."""
+    if not job_ids:
+        return []
+    own = aliased(VectorStoreFile)
+    rows = session.execute(
+        select(own.id, VectorStoreFile.id, VectorStoreFile.file_id)
+        .join(own, and_(VectorStoreFile.vector_store_id == own.vector_store_id, VectorStoreFile.source == own.source))
         # A file of a folder may have the name of a member of an archive: neither replaces the other.
-        .where(*same_source, VectorStoreFile.id < job.id, is_member == own_is_member)
+        .where(own.id.in_(job_ids), VectorStoreFile.id < own.id, _is_member(VectorStoreFile) == _is_member(own))
         .order_by(VectorStoreFile.id)
-        .with_for_update(of=VectorStoreFile)
-    ).all()
-    replaced = [file_id for _, file_id in older]
-    inside = archives.superseded(session, job, replaced, members) if replaced else []
-    return _Older(file_ids=replaced, entry_ids=[*(entry_id for entry_id, _ in older), *inside])
+    )
+    return [_OlderVersion(*row) for row in rows]
+
+
+def _is_member(entry: type[VectorStoreFile]) -> ColumnElement[bool]:
+    return exists().where(ArchiveMember.file_id == entry.file_id)
 
 
 def _remove_older(database: Database, session: Session, job: Job, older: _Older) -> None:
@@ -149,10 +187,11 @@ def _remove_older(database: Database, session: Session, job: Job, older: _Older)
     archives.delete_unused(session, older.file_ids, heir=job.file_id)
 
 
-def _end(session: Session, job: Job) -> None:
-    done = session.execute(
+def _end(session: Session, works: Sequence[Job]) -> set[int]:
+    """End the jobs that are still held; return their ids."""
+    done = session.scalars(
         update(VectorStoreFile)
-        .where(*job.is_held())
+        .where(*jobs.held(works))
         .values(
             status=JobStatus.COMPLETED,
             progress=1.0,
@@ -162,32 +201,42 @@ def _end(session: Session, job: Job) -> None:
             ended_at=time.time(),
         )
         .returning(VectorStoreFile.id)
+        .execution_options(synchronize_session=False)
     )
-    if done.first() is None:
-        raise LeaseLost(f"Job {job.id} is no longer held by {job.owner!r} under fence {job.fence}.")
+    return set(done)
 
 
-def _insert(session: Session, job: Job, record: DocumentRecord) -> int:
-    document = Document(
-        id=new_document_number(),
+def _insert(session: Session, works: Sequence[tuple[Job, DocumentRecord]]) -> dict[int, int]:
+    """Return the numbers of the new documents, by job."""
+    numbers = {job.id: new_document_number() for job, _ in works}
+    for some in _batched(_document_row(numbers[job.id], job, record) for job, record in works):
+        session.execute(insert(Document), some)
+    chunks = (
+        _chunk_row(numbers[job.id], ordinal, chunk)
+        for job, record in works
+        for ordinal, chunk in enumerate(record.chunks)
+    )
+    for some in _batched(chunks):
+        session.execute(insert(Chunk), some)
+    return numbers
+
+
+def _document_row(number: int, job: Job, record: DocumentRecord) -> dict[str, Any]:
+    return {
+        "id": number,
         **_place(job),
-        title=record.title,
-        media_type=record.media_type,
-        text=record.text,
-        characters=len(record.text),
-        chunk_count=record.chunk_count,
-        pages=record.pages,
-        pages_read=record.pages_read,
-        page_spans=[list(span) for span in record.page_spans],
-        warnings=list(record.warnings),
-        content_key=record.content_key,
-        created_at=time.time(),
-    )
-    session.add(document)
-    session.flush()
-    for rows in _batched(_row(document.id, ordinal, chunk) for ordinal, chunk in enumerate(record.chunks)):
-        session.execute(insert(Chunk), rows)
-    return document.id
+        "title": record.title,
+        "media_type": record.media_type,
+        "text": record.text,
+        "characters": len(record.text),
+        "chunk_count": record.chunk_count,
+        "pages": record.pages,
+        "pages_read": record.pages_read,
+        "page_spans": [list(span) for span in record.page_spans],
+        "warnings": list(record.warnings),
+        "content_key": record.content_key,
+        "created_at": time.time(),
+    }
 
 
 def _insert_copy(session: Session, job: Job, original_id: int) -> int:
@@ -220,7 +269,7 @@ def _batched(rows: Iterator[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
         yield batch
 
 
-def _row(document_id: int, ordinal: int, chunk: ChunkRecord) -> dict[str, Any]:
+def _chunk_row(document_id: int, ordinal: int, chunk: ChunkRecord) -> dict[str, Any]:
     return {
         "document_id": document_id,
         "ordinal": ordinal,

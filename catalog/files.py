@@ -3,6 +3,7 @@
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from sqlalchemy import ColumnElement, select
 from sqlalchemy.orm import Session
@@ -10,7 +11,7 @@ from sqlalchemy.orm import Session
 from catalog import archives, documents
 from catalog.blobs import BlobStore, StagedBlob
 from catalog.database import Database, portions
-from catalog.errors import Conflict, NotFound
+from catalog.errors import NotFound
 from catalog.ids import FILE, new_id
 from catalog.models import Document, File, UploadPart
 from catalog.paging import Page, PageRequest, fetch_page
@@ -33,6 +34,16 @@ class NewFile:
     uploaded_by: str | None = None
 
 
+class HasBytes(Protocol):
+    """What is stored, or will be, under the hash of its bytes."""
+
+    @property
+    def sha256(self) -> str: ...
+
+    @property
+    def bytes(self) -> int: ...
+
+
 def add(database: Database, blobs: BlobStore, blob: StagedBlob, new: NewFile) -> File:
     """Store a staged blob and its row; when this returns, neither a crash nor a power cut loses them."""
     with database.write() as session:
@@ -45,35 +56,35 @@ def insert(database: Database, session: Session, blobs: BlobStore, blob: StagedB
     The blob gets its name inside the transaction, under a lock that deletion takes too: so a deletion of the last
     file with the same bytes cannot remove the blob from under this row.
     """
-    database.lock(session, blob.sha256)
+    (file,) = insert_rows(database, session, [(blob, new)])
     blobs.store(blob)
-    return _insert_row(session, blob.sha256, blob.bytes, new)
+    return file
 
 
-def insert_copy(database: Database, session: Session, blobs: BlobStore, sha256: str, size: int, new: NewFile) -> File:
-    """Like `insert`, for bytes that another file has brought already. Raises Conflict when they went with it."""
-    database.lock(session, sha256)
-    if not blobs.exists(sha256):
-        raise Conflict(f"The bytes with SHA-256 {sha256} are not stored any more.")
-    return _insert_row(session, sha256, size, new)
+def insert_rows(database: Database, session: Session, new: Sequence[tuple[HasBytes, NewFile]]) -> list[File]:
+    """Insert the rows of files, and lock their bytes until the transaction ends: before that, these must be stored."""
+    # In order: transactions that lock several in another one could wait for each other.
+    for sha256 in sorted({content.sha256 for content, _ in new}):
+        database.lock(session, sha256)
+    files = [_row(content, one) for content, one in new]
+    session.add_all(files)
+    session.flush()
+    return files
 
 
-def _insert_row(session: Session, sha256: str, size: int, new: NewFile) -> File:
+def _row(content: HasBytes, new: NewFile) -> File:
     now = time.time()
-    file = File(
+    return File(
         id=new_id(FILE),
         project_id=new.project_id,
         filename=new.filename,
         purpose=new.purpose,
-        bytes=size,
-        sha256=sha256,
+        bytes=content.bytes,
+        sha256=content.sha256,
         created_at=now,
         expires_at=new.expires_at if new.lifetime_s is None else now + new.lifetime_s,
         uploaded_by=new.uploaded_by,
     )
-    session.add(file)
-    session.flush()
-    return file
 
 
 def get(session: Session, project_id: str, file_id: str) -> File:
@@ -82,6 +93,18 @@ def get(session: Session, project_id: str, file_id: str) -> File:
     if file is None or file.project_id != project_id:
         raise missing(file_id)
     return file
+
+
+def get_all(session: Session, project_id: str, file_ids: Sequence[str]) -> dict[str, File]:
+    """Return files by id. Raises NotFound, also for another project's file."""
+    found = {}
+    for ids in portions(file_ids):
+        query = select(File).where(File.id.in_(ids), File.project_id == project_id)
+        found.update({file.id: file for file in session.scalars(query)})
+    for file_id in file_ids:
+        if file_id not in found:
+            raise missing(file_id)
+    return found
 
 
 def missing(file_id: str) -> NotFound:

@@ -7,11 +7,11 @@ in_progress ──claim──▶ in_progress, owned ──publish──▶ compl
 
 import random
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Select, or_, select, text, update
+from sqlalchemy import ColumnElement, Select, case, or_, select, text, tuple_, update
 from sqlalchemy.orm import Session
 
 from catalog.errors import DocumentRejected, FootnoteError, LeaseLost, QueueFull, ServiceUnavailable
@@ -61,27 +61,47 @@ class Job:
     failures: int
     claims: int
 
-    def is_held(self) -> tuple[ColumnElement[bool], ...]:
-        """Conditions under which this claim may still write."""
-        return (
-            VectorStoreFile.id == self.id,
-            VectorStoreFile.status == JobStatus.IN_PROGRESS,
-            VectorStoreFile.owner == self.owner,
-            VectorStoreFile.fence == self.fence,
-        )
+
+_JOB_COLUMNS: Final = tuple(getattr(VectorStoreFile, field.name) for field in fields(Job))
 
 
-def claim(session: Session, owner: str, *, lane: Lane = ANY, lease_s: float = LEASE_S) -> Job | None:
-    """Take the next job of the lane that nobody holds; None when there is none.
+def held(jobs: Sequence[Job]) -> tuple[ColumnElement[bool], ...]:
+    """Conditions under which these claims may still write, each to its own row."""
+    claims = tuple_(VectorStoreFile.id, VectorStoreFile.owner, VectorStoreFile.fence)
+    return (
+        # By its number each row is found; the claims alone would make SQLite read the whole table.
+        VectorStoreFile.id.in_([job.id for job in jobs]),
+        VectorStoreFile.status == JobStatus.IN_PROGRESS,
+        claims.in_([(job.id, job.owner, job.fence) for job in jobs]),
+    )
 
-    One statement: two workers never get the same job. On PostgreSQL rows that another worker is just claiming are
-    skipped instead of waited for.
+
+def lost(job: Job) -> LeaseLost:
+    """Return the error for a claim that may not write any more."""
+    return LeaseLost(f"Job {job.id} is no longer held by {job.owner!r} under fence {job.fence}.")
+
+
+def claim(
+    session: Session, owner: str, *, lane: Lane = ANY, lease_s: float = LEASE_S, most: int = 1, most_bytes: int = 0
+) -> list[Job]:
+    """Take the next jobs of the lane that nobody holds: the first, whatever its size, and what fits with it.
+
+    At most `most`, and only the first may bring their bytes above `most_bytes`. Two workers never get the same job: on
+    PostgreSQL rows that another worker is just claiming are skipped instead of waited for.
     """
     now = time.time()
-    next_one = _waiting(lane, now).limit(1).with_for_update(skip_locked=True).scalar_subquery()
-    row = session.execute(
+    waiting = _waiting(lane, now, VectorStoreFile.id, VectorStoreFile.bytes).limit(most)
+    ids: list[int] = []
+    room = most_bytes
+    for entry_id, size in session.execute(waiting.with_for_update(skip_locked=True)):
+        if not ids or size <= room:
+            ids.append(entry_id)
+            room -= size
+    if not ids:
+        return []
+    rows = session.execute(
         update(VectorStoreFile)
-        .where(VectorStoreFile.id == next_one)
+        .where(VectorStoreFile.id.in_(ids))
         .values(
             owner=owner,
             lease_until=now + lease_s,
@@ -89,35 +109,22 @@ def claim(session: Session, owner: str, *, lane: Lane = ANY, lease_s: float = LE
             claims=VectorStoreFile.claims + 1,
             started_at=now,
         )
-        .returning(VectorStoreFile)
-        .execution_options(synchronize_session=False, populate_existing=True)
-    ).scalar_one_or_none()
-    if row is None:
-        return None
-    return Job(
-        id=row.id,
-        vector_store_id=row.vector_store_id,
-        file_id=row.file_id,
-        bytes=row.bytes,
-        attributes=row.attributes,
-        chunking_strategy=row.chunking_strategy,
-        source=row.source,
-        owner=owner,
-        fence=row.fence,
-        failures=row.failures,
-        claims=row.claims,
+        .returning(*_JOB_COLUMNS)
+        .execution_options(synchronize_session=False)
     )
+    claimed = {row.id: Job(**row._mapping) for row in rows}
+    return [claimed[entry_id] for entry_id in ids]
 
 
 def is_waiting(session: Session, lane: Lane = ANY) -> bool:
     """Tell whether a claim would find a job now; a claim locks the database against other writers, this does not."""
-    return session.scalar(_waiting(lane, time.time()).limit(1)) is not None
+    return session.scalar(_waiting(lane, time.time(), VectorStoreFile.id).limit(1)) is not None
 
 
-def _waiting(lane: Lane, now: float) -> Select[int]:
-    """Select the jobs of a lane that nobody holds, in its order."""
+def _waiting(lane: Lane, now: float, *columns: Any) -> Select[Any]:
+    """Select columns of the jobs of a lane that nobody holds, in its order."""
     query = (
-        select(VectorStoreFile.id)
+        select(*columns)
         .where(VectorStoreFile.status == JobStatus.IN_PROGRESS, VectorStoreFile.not_before <= now)
         .where(or_(VectorStoreFile.lease_until.is_(None), VectorStoreFile.lease_until < now))
     )
@@ -139,9 +146,24 @@ def check_room(session: Session, limit: int) -> None:
         raise QueueFull(f"{limit:,} files wait to be processed already, the most that this server queues; try later.")
 
 
-def heartbeat(session: Session, job: Job, *, progress: float, lease_s: float = LEASE_S) -> None:
-    """Extend the lease and note the progress (0 to 1). Raises LeaseLost when the job is not held any more."""
-    _update_held(session, job, lease_until=time.time() + lease_s, progress=progress)
+def heartbeat(session: Session, shares: Sequence[tuple[Job, float]], *, lease_s: float = LEASE_S) -> set[int]:
+    """Extend the leases of jobs and note how much of each is done (0 to 1); return the ids of those not held any more.
+
+    On PostgreSQL a row that somebody is just changing is passed over until the next beat: who waits for one with
+    others in hand can be waited for.
+    """
+    jobs = [job for job, _ in shares]
+    free = session.scalars(select(VectorStoreFile.id).where(*held(jobs)).with_for_update(skip_locked=True))
+    session.execute(
+        update(VectorStoreFile)
+        .where(VectorStoreFile.id.in_(free.all()))
+        .values(
+            lease_until=time.time() + lease_s,
+            progress=case({job.id: share for job, share in shares}, value=VectorStoreFile.id),
+        )
+        .execution_options(synchronize_session=False)
+    )
+    return {job.id for job in jobs}.difference(session.scalars(select(VectorStoreFile.id).where(*held(jobs))))
 
 
 def fail(session: Session, job: Job, error: FootnoteError) -> JobStatus:
@@ -175,7 +197,7 @@ def retry_delay_s(error: FootnoteError, *, failures: int, claims: int, jitter: f
 
 def give_back(session: Session, job: Job) -> None:
     """Let go of a job that is not wanted any more, so that another worker can take it at once; lost ones are left."""
-    session.execute(update(VectorStoreFile).where(*job.is_held()).values(owner=None, lease_until=None))
+    session.execute(update(VectorStoreFile).where(*held([job])).values(owner=None, lease_until=None))
 
 
 def release(session: Session, owner: str) -> int:
@@ -191,7 +213,7 @@ def release(session: Session, owner: str) -> int:
 
 def _update_held(session: Session, job: Job, **values: Any) -> None:
     updated = session.execute(
-        update(VectorStoreFile).where(*job.is_held()).values(**values).returning(VectorStoreFile.id)
+        update(VectorStoreFile).where(*held([job])).values(**values).returning(VectorStoreFile.id)
     )
     if updated.first() is None:
-        raise LeaseLost(f"Job {job.id} is no longer held by {job.owner!r} under fence {job.fence}.")
+        raise lost(job)

@@ -92,14 +92,17 @@ def failed_members(session: Session, entry: VectorStoreFile) -> list[VectorStore
 
 def newest(session: Session, store_id: str, path: str) -> Newest | None:
     """Return the newest entry of a path, or None."""
+    return newest_of(session, store_id, [path]).get(path)
+
+
+def newest_of(session: Session, store_id: str, paths: Sequence[str]) -> dict[str, Newest]:
+    """Return the newest entry of each of these paths that has one."""
     query = (
         select(VectorStoreFile, File)
         .join(File, File.id == VectorStoreFile.file_id)
-        .where(*_has_path(store_id), VectorStoreFile.source == path)
-        .order_by(VectorStoreFile.id.desc())
+        .where(VectorStoreFile.id.in_(newest_ids(session, store_id, paths).values()))
     )
-    row = session.execute(query.limit(1)).first()
-    return Newest(*row) if row else None
+    return {str(entry.source): Newest(entry, file) for entry, file in session.execute(query)}
 
 
 def newest_ids(session: Session, store_id: str, paths: Sequence[str]) -> dict[str, int]:

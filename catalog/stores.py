@@ -10,7 +10,7 @@ from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
 from catalog import archives, documents, feed, files, jobs
-from catalog.database import Database
+from catalog.database import Database, portions
 from catalog.errors import Conflict, IndexIncompatible, InvalidRequest, NotFound
 from catalog.ids import VECTOR_STORE, new_id
 from catalog.models import Document, File, FileBatchEntry, JobStatus, VectorStore, VectorStoreFile
@@ -144,26 +144,42 @@ def attach(session: Session, store: VectorStore, new: NewVectorStoreFile) -> Vec
 
     A file that failed before is tried again.
     """
-    file = files.get(session, store.project_id, new.file_id)
-    _lock(session, store.id)
-    query = select(VectorStoreFile).where(
-        VectorStoreFile.vector_store_id == store.id, VectorStoreFile.file_id == file.id
-    )
-    entry = session.scalar(query)
-    if entry is None:
-        entry = VectorStoreFile(vector_store_id=store.id, file_id=file.id, created_at=time.time(), bytes=file.bytes)
-        session.add(entry)
-    elif entry.status in {JobStatus.IN_PROGRESS, JobStatus.COMPLETED}:
-        return entry
-    entry.attributes = dict(new.attributes)
-    entry.chunking_strategy = dict(new.chunking_strategy)
-    entry.source = new.source
-    entry.source_version = new.source_version
-    _queue_again(entry)
-    store.last_active_at = time.time()
-    session.flush()
-    jobs.announce(session)
+    (entry,) = attach_all(session, store, [new])
     return entry
+
+
+def attach_all(session: Session, store: VectorStore, new_files: Sequence[NewVectorStoreFile]) -> list[VectorStoreFile]:
+    """Like `attach`, for several files: the first row is the oldest."""
+    file_ids = [new.file_id for new in new_files]
+    found = files.get_all(session, store.project_id, file_ids)
+    _lock(session, store.id)
+    entries: dict[str, VectorStoreFile] = {}
+    for ids in portions(file_ids):
+        query = select(VectorStoreFile).where(VectorStoreFile.vector_store_id == store.id)
+        query = query.where(VectorStoreFile.file_id.in_(ids))
+        entries.update({entry.file_id: entry for entry in session.scalars(query)})
+    is_work = False
+    now = time.time()
+    for new in new_files:
+        entry = entries.get(new.file_id)
+        if entry is None:
+            size = found[new.file_id].bytes
+            entry = VectorStoreFile(vector_store_id=store.id, file_id=new.file_id, created_at=now, bytes=size)
+            session.add(entry)
+            entries[new.file_id] = entry
+        elif entry.status in {JobStatus.IN_PROGRESS, JobStatus.COMPLETED}:
+            continue
+        entry.attributes = dict(new.attributes)
+        entry.chunking_strategy = dict(new.chunking_strategy)
+        entry.source = new.source
+        entry.source_version = new.source_version
+        _queue_again(entry)
+        is_work = True
+    if is_work:
+        store.last_active_at = now
+        session.flush()
+        jobs.announce(session)
+    return [entries[file_id] for file_id in file_ids]
 
 
 def _lock(session: Session, store_id: str) -> None:

@@ -1,4 +1,4 @@
-"""What a sync does to a vector store: one transaction for each document, or the same without doing it."""
+"""What a sync does to a vector store: one transaction for a group of documents, or the same without doing it."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 from catalog import files, sources, stores
 from catalog.blobs import BlobStore, StagedBlob
 from catalog.database import Database
+from catalog.errors import Conflict
 from catalog.files import NewFile
 from catalog.models import JobStatus, VectorStore, VectorStoreFile
 from catalog.sources import ENDED_BADLY, KnownDocument, Newest
@@ -62,14 +63,25 @@ class Document:
     version: str | None
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Arrival:
+    """A document that the store is to have."""
+
+    document: Document
+    # What the store had at its path when the sync began.
+    known: KnownDocument | None = None
+    # Its bytes; None when they are those of another document of the store.
+    blob: StagedBlob | None = None
+
+
 class Intake(Protocol):
     """Makes the store equal to what a sync found. Safe to repeat, and beside other syncs of the same store.
 
     Every method looks at the store again before it writes; `known` is what the sync saw there when it began.
     """
 
-    def put(self, document: Document, known: KnownDocument | None, blob: StagedBlob | None) -> SyncEntry:
-        """Queue a new or changed document; without `blob`, its bytes are those of another document of the store."""
+    def put(self, arrivals: Sequence[Arrival]) -> list[SyncEntry]:
+        """Queue new or changed documents in one transaction."""
         ...
 
     def retry(self, known: KnownDocument) -> SyncEntry:
@@ -92,8 +104,11 @@ class Intake(Protocol):
 class Rehearsal:
     """Changes nothing, and says what would be changed."""
 
-    def put(self, document: Document, known: KnownDocument | None, blob: StagedBlob | None) -> SyncEntry:
-        return SyncEntry(path=document.path, outcome=Outcome.REPLACED if known else Outcome.ADDED)
+    def put(self, arrivals: Sequence[Arrival]) -> list[SyncEntry]:
+        return [
+            SyncEntry(path=one.document.path, outcome=Outcome.REPLACED if one.known else Outcome.ADDED)
+            for one in arrivals
+        ]
 
     def retry(self, known: KnownDocument) -> SyncEntry:
         return SyncEntry(path=known.path, outcome=Outcome.RETRIED, file_id=known.file_id)
@@ -116,16 +131,24 @@ class StoreIntake:
         self._blobs = blobs
         self._project_id, self._store_id = store.project_id, store.id
 
-    def put(self, document: Document, known: KnownDocument | None, blob: StagedBlob | None) -> SyncEntry:
+    def put(self, arrivals: Sequence[Arrival]) -> list[SyncEntry]:
+        entries: list[SyncEntry] = []
         with self._change() as (session, store):
-            current = sources.newest(session, store.id, document.path)
-            if current and current.file.sha256 == document.sha256:  # Another sync was faster.
-                return SyncEntry(path=document.path, outcome=Outcome.UNCHANGED, file_id=current.file.id)
-            if (current and current.entry.id) != (known and known.entry_id):  # And its reading may be the newer one.
-                return _overtaken(document.path)
-            file_id = self._publish_anew(session, store, document, blob, like=current)
-        outcome = Outcome.REPLACED if current else Outcome.ADDED
-        return SyncEntry(path=document.path, outcome=outcome, file_id=file_id)
+            current = sources.newest_of(session, store.id, [one.document.path for one in arrivals])
+            wanted: list[tuple[Arrival, Newest | None]] = []
+            for one in arrivals:
+                path = one.document.path
+                now = current.get(path)
+                if now and now.file.sha256 == one.document.sha256:  # Another sync was faster.
+                    entries.append(SyncEntry(path=path, outcome=Outcome.UNCHANGED, file_id=now.file.id))
+                elif (now and now.entry.id) != (one.known and one.known.entry_id):
+                    entries.append(_overtaken(path))  # And its reading may be the newer one.
+                else:
+                    wanted.append((one, now))
+            for (one, now), file_id in zip(wanted, self._publish_anew(session, store, wanted), strict=True):
+                outcome = Outcome.REPLACED if now else Outcome.ADDED
+                entries.append(SyncEntry(path=one.document.path, outcome=outcome, file_id=file_id))
+        return entries
 
     def retry(self, known: KnownDocument) -> SyncEntry:
         with self._change() as (session, store):
@@ -168,20 +191,31 @@ class StoreIntake:
             yield session, stores.get(session, self._project_id, self._store_id)
 
     def _publish_anew(
-        self, session: Session, store: VectorStore, document: Document, blob: StagedBlob | None, *, like: Newest | None
-    ) -> str:
-        """Queue a document as a new file; what was said about the version before it, `like`, holds for it too."""
-        file = NewFile(project_id=self._project_id, filename=document.filename, purpose="assistants")
-        if blob is not None:
-            file_id = files.insert(self._database, session, self._blobs, blob, file).id
-        else:
-            size = document.bytes
-            file_id = files.insert_copy(self._database, session, self._blobs, document.sha256, size, file).id
-        new = NewVectorStoreFile(file_id=file_id, source=document.path, source_version=document.version)
-        if like:
-            new = replace(new, attributes=like.entry.attributes, chunking_strategy=like.entry.chunking_strategy)
-        stores.attach(session, store, new)
-        return file_id
+        self, session: Session, store: VectorStore, arrivals: Sequence[tuple[Arrival, Newest | None]]
+    ) -> list[str]:
+        """Queue documents as new files; return their ids. What was said about the version before holds for each too.
+
+        Raises Conflict for bytes of another document that went with it.
+        """
+        new_files = [
+            NewFile(project_id=self._project_id, filename=one.document.filename, purpose="assistants")
+            for one, _ in arrivals
+        ]
+        contents = [one.document for one, _ in arrivals]
+        rows = files.insert_rows(self._database, session, list(zip(contents, new_files, strict=True)))
+        entries = []
+        for (one, before), row in zip(arrivals, rows, strict=True):
+            if one.blob is None and not self._blobs.exists(row.sha256):
+                raise Conflict(f"The bytes with SHA-256 {row.sha256} are not stored any more.")
+            new = NewVectorStoreFile(file_id=row.id, source=one.document.path, source_version=one.document.version)
+            if before:
+                kept = before.entry
+                new = replace(new, attributes=kept.attributes, chunking_strategy=kept.chunking_strategy)
+            entries.append(new)
+        stores.attach_all(session, store, entries)
+        # At last: what the database does not take has used up nothing.
+        self._blobs.store(*(one.blob for one, _ in arrivals if one.blob))
+        return [row.id for row in rows]
 
     def _settle(self, session: Session, store: VectorStore, document: Document, current: Newest) -> str:
         """Queue what a document that was moved still needs; return the file that stands for it.
@@ -195,7 +229,7 @@ class StoreIntake:
             if entry.status in ENDED_BADLY:
                 _queue_again(session, store, entry)
             return current.file.id
-        file_id = self._publish_anew(session, store, document, None, like=current)
+        (file_id,) = self._publish_anew(session, store, [(Arrival(document=document), current)])
         if entry.status == JobStatus.IN_PROGRESS:
             sources.withdraw(self._database, session, entry)
         return file_id

@@ -2,20 +2,22 @@
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
-from pathlib import Path, PurePath
+from pathlib import PurePath
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
+from sqlalchemy import select
+from sqlalchemy.orm import Session
 
-from catalog import documents, stores
+from catalog import archives, documents, stores
 from catalog.blobs import BlobStore
 from catalog.database import Database
 from catalog.documents import ChunkRecord, DocumentRecord
-from catalog.errors import InvalidFile, LeaseLost
+from catalog.errors import FootnoteError, InvalidFile, LeaseLost
 from catalog.jobs import Job
 from catalog.models import File
 from ingest.archives import keep, limits_left
@@ -55,6 +57,8 @@ class Draft:
     chunks: ChunkSpool
     # Of an archive: the files that were unpacked from it.
     members: Sequence[str] = ()
+    # Whether it was unpacked from one.
+    is_member: bool = False
     # Why it will not be finished.
     error: Exception | None = None
 
@@ -62,6 +66,11 @@ class Draft:
     def title(self) -> str:
         """What stands in front of every chunk when it is embedded."""
         return self.parsed.title or PurePath(self.filename).stem
+
+    @property
+    def is_ordinary(self) -> bool:
+        """Whether it is finished, and neither an archive nor from one: such are published together."""
+        return self.error is None and len(self.chunks) > 0 and not self.members and not self.is_member
 
     def record(self) -> DocumentRecord:
         """Return the finished document. Raises what kept it from being finished, and InvalidFile without a chunk."""
@@ -85,6 +94,36 @@ class Draft:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Facts:
+    """What the catalog says about claimed jobs, read for all of them at once."""
+
+    # By id; without those that were deleted.
+    files: Mapping[str, File]
+    # Ids of files that were unpacked from an archive.
+    members: Collection[str]
+    # Why nothing may be added to a store, by its id.
+    refusals: Mapping[str, FootnoteError]
+    # By job; without those of which `file` raises.
+    content_keys: Mapping[int, str]
+    # Content keys that some document may have.
+    originals: Collection[str]
+
+    def file(self, job: Job) -> File:
+        """Raises LeaseLost for a file that was deleted, IndexIncompatible for a store of another model."""
+        file = self.files.get(job.file_id)
+        if file is None:
+            raise LeaseLost(f"File {job.file_id!r} was deleted.")
+        if refusal := self.refusals.get(job.vector_store_id):
+            raise refusal
+        return file
+
+    def content_key(self, job: Job) -> str:
+        """Return the digest of all that decides the chunks. Raises what `file` raises."""
+        self.file(job)
+        return self.content_keys[job.id]
+
+
+@dataclass(frozen=True, kw_only=True)
 class Pipeline:
     """Parses, chunks and embeds. It writes nothing but the files of archives: publishing is the worker's."""
 
@@ -97,23 +136,32 @@ class Pipeline:
     # Told, of the chunks of each batch, for how many the vectors were there and how many had to be embedded.
     observe: Callable[[int, int], None] | None = None
 
-    def content_key(self, job: Job) -> str:
-        """Return the digest of all that decides the chunks: bytes, type hint, strategy, model, limits, our version.
-
-        Raises LeaseLost for a file that was deleted, IndexIncompatible for a store of another model.
-        """
-        return self._content_key(self._file(job), job)
+    def facts(self, jobs: Sequence[Job]) -> Facts:
+        """Read what these jobs need to know."""
+        file_ids = {job.file_id for job in jobs}
+        with self.database.read() as session:
+            files = {file.id: file for file in session.scalars(select(File).where(File.id.in_(file_ids)))}
+            keys = {job.id: self._content_key(files[job.file_id], job) for job in jobs if job.file_id in files}
+            return Facts(
+                files=files,
+                members=archives.members_of(session, file_ids).keys(),
+                refusals=self._refusals(session, {job.vector_store_id for job in jobs}),
+                content_keys=keys,
+                originals=documents.originals(session, keys.values()),
+            )
 
     def sandbox(self) -> Sandbox:
         """Return where files of one vector store are parsed, one after the other."""
         return Sandbox(self.limits)
 
-    def parse(self, job: Job, progress: Progress, sandbox: Sandbox) -> Draft:
-        """Return the job's document without chunks. Raises DocumentRejected, LeaseLost, IndexIncompatible."""
-        file = self._file(job)
+    def parse(self, job: Job, facts: Facts, progress: Progress, sandbox: Sandbox) -> Draft:
+        """Return the job's document without chunks. Raises DocumentRejected, and what `Facts.file` raises."""
+        file, key = facts.file(job), facts.content_key(job)
+        is_member = file.id in facts.members
         progress(0.0)
         with self.blobs.scratch() as folder:
-            parsed = self._parse(file, folder, progress, sandbox)
+            limits = limits_left(self.database, file.id, self.archive_limits) if is_member else self.archive_limits
+            parsed = self._parse(file, Unpacking(folder=folder, limits=limits), progress, sandbox)
             members = keep(
                 self.database,
                 self.blobs,
@@ -124,7 +172,6 @@ class Pipeline:
                 progress=progress,
             )
         progress(_PARSED_SHARE)
-        key = self._content_key(file, job)
         return Draft(
             job=job,
             progress=progress,
@@ -134,10 +181,11 @@ class Pipeline:
             parsed=parsed,
             chunks=ChunkSpool(self.blobs.staging),
             members=members,
+            is_member=is_member,
         )
 
-    def embed(self, drafts: Sequence[Draft]) -> Iterator[Draft]:
-        """Cut and embed; yield each draft as soon as it is finished, or has failed, in order.
+    def embed(self, drafts: Sequence[Draft]) -> Iterator[list[Draft]]:
+        """Cut and embed; yield the next drafts, in order, as soon as they are finished, or have failed.
 
         The embedder is fed from all of them together, so that many small files are as fast as one large.
         """
@@ -146,12 +194,14 @@ class Pipeline:
             self._embed_chunks([(draft, span) for draft, span in batch if span])
             for draft, end in {draft: span.end for draft, span in batch if span}.items():
                 _report(draft, end / len(draft.parsed.text))
-            yield from (draft for draft, span in batch if span is None)
+            if finished := [draft for draft, span in batch if span is None]:
+                yield finished
 
     def build(self, job: Job, progress: Progress) -> DocumentRecord:
         """Return the document of one job, ready to be published. Raises what `parse` and `Draft.record` raise."""
         with self.sandbox() as sandbox:
-            (draft,) = self.embed([self.parse(job, progress, sandbox)])
+            draft = self.parse(job, self.facts([job]), progress, sandbox)
+        list(self.embed([draft]))
         return draft.record()
 
     def _steps(self, drafts: Sequence[Draft]) -> Iterator[tuple[Draft, ChunkSpan | None]]:
@@ -193,13 +243,14 @@ class Pipeline:
         for draft, group in records.items():
             draft.chunks.extend(group)
 
-    def _file(self, job: Job) -> File:
-        with self.database.read() as session:
-            file = session.get(File, job.file_id)
-            if file is None:
-                raise LeaseLost(f"File {job.file_id!r} was deleted.")
-            stores.check_usable(session, [job.vector_store_id], self.embedder.identity.key)
-            return file
+    def _refusals(self, session: Session, store_ids: Iterable[str]) -> dict[str, FootnoteError]:
+        refusals: dict[str, FootnoteError] = {}
+        for store_id in store_ids:
+            try:
+                stores.check_usable(session, [store_id], self.embedder.identity.key)
+            except FootnoteError as refusal:
+                refusals[store_id] = refusal
+        return refusals
 
     def _content_key(self, file: File, job: Job) -> str:
         parts = [
@@ -214,8 +265,8 @@ class Pipeline:
         ]
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
-    def _parse(self, file: File, folder: Path, progress: Progress, sandbox: Sandbox) -> ParsedDocument:
-        """Return the document; the files of an archive are then in `folder`."""
+    def _parse(self, file: File, unpacking: Unpacking, progress: Progress, sandbox: Sandbox) -> ParsedDocument:
+        """Return the document; the files of an archive are then where `unpacking` says."""
 
         def is_cancelled() -> bool:
             try:
@@ -224,7 +275,6 @@ class Pipeline:
                 return True
             return False
 
-        unpacking = Unpacking(folder=folder, limits=limits_left(self.database, file.id, self.archive_limits))
         with self.blobs.local_copy(file.sha256) as path:
             try:
                 return sandbox.parse(path, filename=file.filename, unpacking=unpacking, cancelled=is_cancelled)

@@ -1,19 +1,25 @@
 """Making a vector store equal to a source, once or again and again."""
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, closing, contextmanager
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, closing
 from dataclasses import dataclass
 from typing import BinaryIO, Final
 
 from catalog import filenames, sources, stores
 from catalog.blobs import BlobStore, StagedBlob
 from catalog.database import Database
-from catalog.errors import Conflict, InvalidRequest
+from catalog.errors import Conflict, FootnoteError, InvalidRequest
 from catalog.models import VectorStore
 from catalog.sources import ENDED_BADLY, KnownDocument
-from ingest.intake import Document, Intake, Outcome, Rehearsal, StoreIntake, SyncEntry
+from ingest.intake import Arrival, Document, Intake, Outcome, Rehearsal, StoreIntake, SyncEntry
 from ingest.sources.base import Found, Gap, Skipped, Source, SourceEntry, SourceUnreadable
 
+# New documents are queued together: at most so many, of so many bytes, and none waits for the next ones for longer.
+# More in one transaction would keep other writers waiting.
+_GROUP_FILES: Final = 32
+_GROUP_BYTES: Final = 4 * 1024**2
+_GROUP_S: Final = 0.5
 # Versions that are noted in one transaction.
 _NOTED_TOGETHER: Final = 1000
 
@@ -107,14 +113,21 @@ class _Sync:
             self._paths_by_hash.setdefault(document.sha256, []).append(path)
         # New documents with the bytes of one that has not been listed: it was moved, or is still to come.
         self._perhaps_moved: list[Document] = []
+        self._waiting = _Waiting()
         self._versions: dict[int, str] = {}
         self._gaps = 0
         self._listed = 0
 
     def run(self, source: Source) -> SyncReport:
-        with closing(source.entries(_Memory(self._blobs, self._known))) as listing:
-            for found in listing:
-                self._meet(found)
+        try:
+            with closing(source.entries(_Memory(self._blobs, self._known))) as listing:
+                for found in listing:
+                    self._meet(found)
+                    if self._waiting.is_due():
+                        self._put_waiting()
+        finally:
+            # However the listing ended: what was read need not be read again.
+            self._put_waiting()
         self._note_versions()
         withheld = self._reason_to_keep()
         for document in self._perhaps_moved:
@@ -148,19 +161,41 @@ class _Sync:
         if known and known.version is not None and known.version == found.version:
             return self._same(known)
         try:
-            with self._staged(found) as (document, blob):
-                if known and known.sha256 == document.sha256:
-                    self._remember(known, document.version)
-                    return self._same(known)
-                if known is None and self._options.prune and self._old_path(document):
-                    self._perhaps_moved.append(document)
-                    return None
-                return self._intake.put(document, known, blob)
-        except (
-            InvalidRequest,
-            SourceUnreadable,
-        ) as error:  # A full disk of our own is another error, and ends the run.
-            return SyncEntry(path=found.path, outcome=Outcome.REFUSED, reason=error.message)
+            document, blob = self._stage(found)
+        # A full disk of our own is another error, and ends the run.
+        except (InvalidRequest, SourceUnreadable) as error:
+            return _refused(found.path, error)
+        if known and known.sha256 == document.sha256:
+            self._blobs.discard(blob)
+            self._remember(known, document.version)
+            return self._same(known)
+        if known is None and self._options.prune and self._old_path(document):
+            self._blobs.discard(blob)
+            self._perhaps_moved.append(document)
+        else:
+            self._waiting.add(Arrival(document=document, known=known, blob=blob))
+        return None
+
+    def _put_waiting(self) -> None:
+        arrivals = self._waiting.take()
+        try:
+            for entry in self._put(arrivals):
+                self._note(entry)
+        finally:
+            for one in arrivals:
+                if one.blob:
+                    self._blobs.discard(one.blob)
+
+    def _put(self, arrivals: Sequence[Arrival]) -> list[SyncEntry]:
+        """Queue documents; one that the database does not take keeps no other out."""
+        if not arrivals:
+            return []
+        try:
+            return self._intake.put(arrivals)
+        except InvalidRequest as error:
+            if len(arrivals) == 1:
+                return [_refused(arrivals[0].document.path, error)]
+        return [entry for one in arrivals for entry in self._put([one])]
 
     def _same(self, known: KnownDocument) -> SyncEntry:
         has_failed = known.status in ENDED_BADLY or known.has_failed_members
@@ -168,8 +203,7 @@ class _Sync:
             return self._intake.retry(known)
         return SyncEntry(path=known.path, outcome=Outcome.UNCHANGED, file_id=known.file_id)
 
-    @contextmanager
-    def _staged(self, found: SourceEntry) -> Iterator[tuple[Document, StagedBlob]]:
+    def _stage(self, found: SourceEntry) -> tuple[Document, StagedBlob]:
         """Read a document. Raises InvalidRequest and SourceUnreadable, ServiceUnavailable when there is no room."""
         limit = self._options.max_bytes
         if found.size is not None and found.size > limit:
@@ -178,17 +212,18 @@ class _Sync:
         try:
             with found.open() as reading:
                 blob = self._blobs.stage(reading.stream, max_bytes=limit)
-            document = Document(
-                path=found.path,
-                filename=filenames.visible(found.filename)[-filenames.MAX_CHARS :] or "document",
-                sha256=blob.sha256,
-                bytes=blob.bytes,
-                version=reading.version,
-            )
-            yield document, blob
-        finally:
+        except BaseException:
             if blob is not None:
                 self._blobs.discard(blob)
+            raise
+        document = Document(
+            path=found.path,
+            filename=filenames.visible(found.filename)[-filenames.MAX_CHARS :] or "document",
+            sha256=blob.sha256,
+            bytes=blob.bytes,
+            version=reading.version,
+        )
+        return document, blob
 
     def _old_path(self, document: Document) -> str | None:
         """Return where the same bytes were that are not listed now; rather under the same file name."""
@@ -199,7 +234,8 @@ class _Sync:
         old = self._old_path(document) if may_move else None
         try:
             if old is None:
-                return self._intake.put(document, None, None)
+                (entry,) = self._intake.put([Arrival(document=document)])
+                return entry
             return self._intake.move(document, self._missing.pop(old))
         except Conflict as error:
             reason = f"{error.message} Somebody deleted them meanwhile; sync again."
@@ -227,6 +263,33 @@ class _Sync:
         if self._listed == 0 and not self._options.allow_empty:
             return f"The source lists nothing: {kept}. If it really is empty, --allow-empty deletes them."
         return None
+
+
+class _Waiting:
+    """Documents that have been read, and are put into the store together."""
+
+    def __init__(self) -> None:
+        self._arrivals: list[Arrival] = []
+        self._bytes = 0
+        self._since = 0.0
+
+    def add(self, arrival: Arrival) -> None:
+        if not self._arrivals:
+            self._since = time.monotonic()
+        self._arrivals.append(arrival)
+        self._bytes += arrival.document.bytes
+
+    def is_due(self) -> bool:
+        is_large = len(self._arrivals) >= _GROUP_FILES or self._bytes >= _GROUP_BYTES
+        return is_large or (bool(self._arrivals) and time.monotonic() - self._since >= _GROUP_S)
+
+    def take(self) -> list[Arrival]:
+        taken, self._arrivals, self._bytes = self._arrivals, [], 0
+        return taken
+
+
+def _refused(path: str, error: FootnoteError) -> SyncEntry:
+    return SyncEntry(path=path, outcome=Outcome.REFUSED, reason=error.message)
 
 
 class _Memory:

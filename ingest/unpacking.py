@@ -19,7 +19,10 @@ class ArchiveLimits:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Unpacking:
-    """Where the files of an archive go. File `i` of `ParsedDocument.members` is `folder / str(i)`."""
+    """Where the files of an archive go. File `i` of `ParsedDocument.members` is `folder / str(i)`.
+
+    The parser makes the folder when there is something to go there.
+    """
 
     folder: Path
     limits: ArchiveLimits = field(default_factory=ArchiveLimits)

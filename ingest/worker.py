@@ -5,7 +5,7 @@ import os
 import secrets
 import socket
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from itertools import groupby
 from pathlib import Path
@@ -20,7 +20,7 @@ from catalog.doorbell import Doorbell
 from catalog.errors import FootnoteError, LeaseLost, ServiceUnavailable
 from catalog.jobs import ANY, Job, Lane
 from catalog.models import JobStatus
-from ingest.pipeline import Draft, Pipeline, Progress
+from ingest.pipeline import Draft, Facts, Pipeline, Progress
 from ingest.sandbox import Sandbox
 
 log = logging.getLogger(__name__)
@@ -30,7 +30,7 @@ _MIB: Final = 1024**2
 # waits for ever; the others take small ones, which so never wait for a large one.
 LANES: Final = (Lane(by_age=True), Lane(max_bytes=16 * _MIB), Lane(max_bytes=_MIB))
 # Small files that are claimed together, to be embedded together: at most so many, and so many bytes in all.
-_BATCH_FILES: Final = 32
+_BATCH_FILES: Final = 128
 _BATCH_BYTES: Final = 256 * 1024
 # How often an idle worker looks for what has expired, and for blobs that no file needs.
 _SWEEP_INTERVAL_S: Final = 600.0
@@ -92,13 +92,16 @@ class Worker:
         claimed = self._claim(lane)
         if not claimed:
             return False
-        with _Hold(self._database, claimed, self._lease_s, stop) as hold:
+        with _Hold(self._database, claimed, self._lease_s, stop) as hold, self._all_settled(claimed) as left:
+            facts = self._pipeline.facts(claimed)
+            # From here on each ends by itself.
+            left.clear()
             drafts: list[Draft] = []
             for _, group in groupby(claimed, key=lambda job: job.vector_store_id):
                 with self._pipeline.sandbox() as sandbox:
                     for job in group:
                         with self._settled(job):
-                            drafts += self._start(job, hold.progress_of(job), sandbox)
+                            drafts += self._start(job, facts, hold.progress_of(job), sandbox)
             self._finish(drafts)
         return True
 
@@ -106,42 +109,60 @@ class Worker:
         with self._database.read() as session:
             if not jobs.is_waiting(session, lane):
                 return []
-        claimed: list[Job] = []
-        room = _BATCH_BYTES
         with self._database.write() as session:
-            while job := jobs.claim(session, self._name, lane=lane, lease_s=self._lease_s):
-                claimed.append(job)
-                room -= job.bytes
-                if room <= 0 or len(claimed) == _BATCH_FILES:
-                    break
-                lane = Lane(max_bytes=room, by_age=lane.by_age)
-        return claimed
+            return jobs.claim(
+                session, self._name, lane=lane, lease_s=self._lease_s, most=_BATCH_FILES, most_bytes=_BATCH_BYTES
+            )
 
-    def _start(self, job: Job, progress: Progress, sandbox: Sandbox) -> list[Draft]:
+    def _start(self, job: Job, facts: Facts, progress: Progress, sandbox: Sandbox) -> list[Draft]:
         """Parse; return nothing when an equal document was there to copy."""
         if job.claims > jobs.MAX_CLAIMS:
             raise FootnoteError(f"Work on this file was cut short {jobs.MAX_CLAIMS} times; it is given up.")
-        if documents.publish_copy(self._database, job, self._pipeline.content_key(job)) is not None:
+        key = facts.content_key(job)
+        if key in facts.originals and documents.publish_copy(self._database, job, key) is not None:
             log.info("Published %s in %s, a copy.", job.file_id, job.vector_store_id)
             return []
-        return [self._pipeline.parse(job, progress, sandbox)]
+        return [self._pipeline.parse(job, facts, progress, sandbox)]
 
     def _finish(self, drafts: Sequence[Draft]) -> None:
         """Embed and publish. A fault of the embedder is every unfinished draft's; for an outage of it all wait."""
-        left = list(drafts)
         try:
-            for draft in self._pipeline.embed(drafts):
-                left.remove(draft)
-                with self._settled(draft.job):
-                    documents.publish(self._database, draft.job, draft.record())
-                    log.info("Published %s in %s.", draft.job.file_id, draft.job.vector_store_id)
-        except Exception as fault:
-            for draft in left:
-                with self._settled(draft.job):
-                    raise fault
+            with self._all_settled([draft.job for draft in drafts]) as left:
+                for finished in self._pipeline.embed(drafts):
+                    del left[: len(finished)]
+                    self._publish(finished)
         finally:
             for draft in drafts:
                 draft.chunks.close()
+
+    def _publish(self, drafts: Sequence[Draft]) -> None:
+        """Publish in one transaction what may be, and by itself what may not or could not be so."""
+        ordinary = [draft for draft in drafts if draft.is_ordinary]
+        published: Collection[int] = ()
+        if len(ordinary) > 1:
+            try:
+                together = [(draft.job, draft.record()) for draft in ordinary]
+                published = documents.publish_all(self._database, together)
+            except Exception as fault:  # noqa: BLE001 - Perhaps the fault of one: each is tried by itself.
+                log.warning("%d documents could not be published together: %s", len(ordinary), fault)
+        for draft in drafts:
+            with self._settled(draft.job):
+                if draft.job.id not in published:
+                    documents.publish(self._database, draft.job, draft.record())
+                log.info("Published %s in %s.", draft.job.file_id, draft.job.vector_store_id)
+
+    @contextmanager
+    def _all_settled(self, claimed: Sequence[Job]) -> Iterator[list[Job]]:
+        """Like `_settled` for several jobs; yield their list, from which the block takes those that end otherwise."""
+        left = list(claimed)
+        try:
+            yield left
+        except Exception as fault:
+            if not left:
+                raise
+            for job in left:
+                with self._settled(job):
+                    raise fault
 
     @contextmanager
     def _settled(self, job: Job) -> Iterator[None]:
@@ -215,22 +236,18 @@ class _Hold:
     def _beat(self) -> None:
         # A third of the lease: two beats may fail before it ends. At least once a second, for the progress bar.
         while not self._done.wait(min(1.0, self._lease_s / 3)):
+            held = self._held
+            if not held:
+                continue
             try:
-                lost = {job.id for job in self._held.values() if not self._is_extended(job)}
+                with self._database.write() as session:
+                    shares = [(job, self._shares[number]) for number, job in held.items()]
+                    lost = jobs.heartbeat(session, shares, lease_s=self._lease_s)
             except FootnoteError as error:
-                log.warning("No heartbeat for jobs %s: %s", sorted(self._held), error.message)
+                log.warning("No heartbeat for jobs %s: %s", sorted(held), error.message)
                 continue
             # Ended ones are among them; nobody asks for those any more.
-            self._held = {number: job for number, job in self._held.items() if number not in lost}
-
-    def _is_extended(self, job: Job) -> bool:
-        try:
-            # One job in a transaction: several would wait for removals that lock them in another order.
-            with self._database.write() as session:
-                jobs.heartbeat(session, job, progress=self._shares[job.id], lease_s=self._lease_s)
-        except LeaseLost:
-            return False
-        return True
+            self._held = {number: job for number, job in held.items() if number not in lost}
 
 
 @contextmanager

@@ -62,9 +62,9 @@ def an_entry(database: Database, store: VectorStore, file: File, **overrides: An
 def a_claim(database: Database, owner: str = "a worker", **options: Any) -> Job:
     """Claim the next job, which there has to be."""
     with database.write() as session:
-        job = jobs.claim(session, owner, **options)
-    assert job is not None, "nothing is queued"
-    return job
+        claimed = jobs.claim(session, owner, **options)
+    assert claimed, "nothing is queued"
+    return claimed[0]
 
 
 def a_chunk_record(text: str = "Some words.", **overrides: Any) -> ChunkRecord:

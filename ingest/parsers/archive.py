@@ -156,6 +156,7 @@ class _Unpacker:
         target = self._folder / str(len(self._members))
         size = 0
         try:
+            self._folder.mkdir(mode=0o700, exist_ok=True)
             with target.open("wb") as sink:
                 for data in self._pieces(info):
                     size += len(data)

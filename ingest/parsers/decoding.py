@@ -49,7 +49,7 @@ _SUPERSETS = {
 # Codecs of Python that are no encodings of texts; punycode takes quadratic time.
 _NO_CHARSETS = frozenset({"punycode", "idna", "unicode_escape", "raw_unicode_escape", "undefined"})
 # Control characters that occur in texts: tab, line feed, form feed, carriage return, escape.
-_TEXT_CONTROLS = frozenset(b"\t\n\x0b\x0c\r\x1b")
+_BINARY_CONTROLS = bytes(set(range(0x20)).difference(b"\t\n\x0b\x0c\r\x1b"))
 _MAX_CONTROL_SHARE = 0.02
 # What a crash leaves in a log; any binary format has more of them.
 _MAX_ZERO_SHARE = 0.001
@@ -118,7 +118,7 @@ def is_text(head: bytes) -> bool:
     """Tell whether a file that begins with `head` is text in some encoding."""
     if _marked_encoding(head) or _unmarked_utf16(head):
         return True
-    controls = sum(byte < 0x20 and byte not in _TEXT_CONTROLS for byte in head)
+    controls = len(head) - len(head.translate(None, _BINARY_CONTROLS))
     return head.count(0) <= _MAX_ZERO_SHARE * len(head) and controls <= _MAX_CONTROL_SHARE * len(head)
 
 

@@ -59,6 +59,7 @@ def test_a_staged_blob_is_not_visible(blobs: BlobStore) -> None:
 def test_a_scratch_folder_goes_with_all_that_is_in_it(blobs: BlobStore, tmp_path: Path) -> None:
     """But for a file that was adopted and stored: that is a blob like any other."""
     with blobs.scratch() as folder:
+        folder.mkdir()
         (folder / "left").write_bytes(b"left")
         (folder / "kept").write_bytes(b"content")
         blob = blobs.adopt(folder / "kept")
@@ -149,6 +150,7 @@ def test_what_goes_while_the_staging_folder_is_cleared_is_no_error(blobs: BlobSt
 def test_only_a_regular_file_is_adopted(blobs: BlobStore) -> None:
     """A parser that was taken over could put a pipe into its folder, on which the worker would wait for ever."""
     with blobs.scratch() as folder:
+        folder.mkdir()
         os.mkfifo(folder / "0")
         with pytest.raises(InvalidFile, match="no file"):
             blobs.adopt(folder / "0")

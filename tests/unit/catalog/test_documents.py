@@ -135,6 +135,58 @@ def test_a_lost_lease_writes_nothing(database: Database, blobs: BlobStore) -> No
     assert texts_in(database) == ["old"]
 
 
+def test_documents_that_are_published_together_become_visible_together(database: Database, blobs: BlobStore) -> None:
+    """Each has its own chunks, replaces the older versions of its own source, and is in the feed."""
+    store = a_store(database)
+    for source in ("a.txt", "b.txt"):
+        publish_text(database, blobs, store, f"old {source}", entry={"source": source})
+    for source in ("a.txt", "b.txt", None):
+        an_entry(database, store, a_file(database, blobs, f"new {source}".encode()), source=source)
+    works = [(job, a_document_record(f"new {job.source}", "more")) for job in (a_claim(database) for _ in range(3))]
+    with database.read() as session:
+        before = feed.position(session)
+    published = documents.publish_all(database, works)
+    assert published.keys() == {job.id for job, _ in works}
+    assert sorted(texts_in(database)) == ["more", "more", "more", "new None", "new a.txt", "new b.txt"]
+    with database.read() as session:
+        changes = feed.changes_after(session, before, limit=10, identity=IDENTITY)
+        assert session.scalar(select(func.count()).select_from(File)) == 3
+    assert [c.document is not None for c in changes] == [False, False, True, True, True]
+    assert {c.document_id for c in changes[2:]} == set(published.values())
+
+
+def test_a_lost_lease_among_others_writes_nothing_for_its_own(database: Database, blobs: BlobStore) -> None:
+    """The old document of its source stays; the others are published."""
+    store = a_store(database)
+    publish_text(database, blobs, store, "old", entry={"source": "a.txt"})
+    an_entry(database, store, a_file(database, blobs, b"1"), source="a.txt")
+    an_entry(database, store, a_file(database, blobs, b"22"), source="b.txt")
+    stale = a_claim(database, lease_s=-1)
+    a_claim(database, "another")
+    other = a_claim(database)
+    works = [(stale, a_document_record("new")), (other, a_document_record("other"))]
+    assert documents.publish_all(database, works).keys() == {other.id}
+    assert texts_in(database) == ["old", "other"]
+
+
+def test_of_two_versions_that_are_published_together_the_newer_one_stays(database: Database, blobs: BlobStore) -> None:
+    """The older one goes with its file, and the feed says that it is gone."""
+    store = a_store(database)
+    for content in (b"1", b"22"):
+        an_entry(database, store, a_file(database, blobs, content), source="a.txt")
+    older, newer = a_claim(database), a_claim(database)
+    works = [(newer, a_document_record("newer")), (older, a_document_record("older"))]
+    published = documents.publish_all(database, works)
+    assert texts_in(database) == ["newer"]
+    with database.read() as session:
+        changes = feed.changes_after(session, 0, limit=10, identity=IDENTITY)
+        assert session.scalar(select(func.count()).select_from(File)) == 1
+    assert {c.document_id: c.document is not None for c in changes} == {
+        published[older.id]: False,
+        published[newer.id]: True,
+    }
+
+
 def test_the_newest_version_of_a_source_replaces_the_older_ones(database: Database, blobs: BlobStore) -> None:
     """A changed file of a folder takes the place of its old entry, document and file row."""
     store = a_store(database)

@@ -10,7 +10,7 @@ from catalog import documents, jobs, stores
 from catalog.blobs import BlobStore
 from catalog.database import Database
 from catalog.errors import FootnoteError, InvalidFile, LeaseLost, ParserKilled, ServiceUnavailable
-from catalog.jobs import Job
+from catalog.jobs import Job, Lane
 from catalog.models import DEFAULT_PROJECT, JobStatus, VectorStoreFile
 from tests.builders import a_claim, a_document_record, a_file, a_store, an_entry
 
@@ -32,7 +32,7 @@ def change_entry(database: Database, job_id: int, **values: object) -> None:
 
 def claim_or_none(database: Database, owner: str = "a worker") -> Job | None:
     with database.write() as session:
-        return jobs.claim(session, owner)
+        return next(iter(jobs.claim(session, owner)), None)
 
 
 def test_an_empty_queue_gives_no_job(database: Database) -> None:
@@ -82,6 +82,25 @@ def test_a_job_whose_lease_ended_is_claimed_under_a_higher_fence(database: Datab
     assert (lost.id, lost.fence + 1, "alive") == (taken.id, taken.fence, taken.owner)
 
 
+def test_several_small_jobs_are_claimed_together(database: Database, blobs: BlobStore) -> None:
+    """Up to a number and a size in all, in the lane's order; what does not fit with the others is passed over."""
+    ids = queue(database, blobs, b"1", b"22", b"333", b"55555", b"666666")
+
+    def claimed(most: int) -> list[int]:
+        with database.write() as session:
+            return [job.id for job in jobs.claim(session, "w", most=most, most_bytes=8)]
+
+    assert [claimed(2), claimed(3), claimed(3), claimed(3)] == [ids[:2], ids[2:4], ids[4:], []]
+
+
+def test_the_first_job_is_claimed_whatever_its_size(database: Database, blobs: BlobStore) -> None:
+    """What is too large for company is taken alone."""
+    large, small = queue(database, blobs, b"large" * 10, b"small")
+    with database.write() as session:
+        assert [job.id for job in jobs.claim(session, "w", lane=Lane(by_age=True), most=9, most_bytes=8)] == [large]
+        assert [job.id for job in jobs.claim(session, "w", lane=Lane(by_age=True), most=9, most_bytes=8)] == [small]
+
+
 def test_a_job_is_not_claimed_before_its_time(database: Database, blobs: BlobStore) -> None:
     """The wait before a retry is kept."""
     (job_id,) = queue(database, blobs, b"only one")
@@ -102,14 +121,14 @@ def test_a_heartbeat_extends_the_lease_and_notes_the_progress(database: Database
     queue(database, blobs, b"only one")
     job = a_claim(database, lease_s=1)
     with database.write() as session:
-        jobs.heartbeat(session, job, progress=0.5, lease_s=1000)
+        assert jobs.heartbeat(session, [(job, 0.5)], lease_s=1000) == set()
     entry = entry_of(database, job)
     assert entry.progress == 0.5
     assert entry.lease_until is not None
     assert entry.lease_until > time.time() + 900
 
 
-@pytest.mark.parametrize("deed", ["heartbeat", "fail", "publish"])
+@pytest.mark.parametrize("deed", ["fail", "publish"])
 def test_a_stale_holder_can_write_nothing(database: Database, blobs: BlobStore, deed: str) -> None:
     """A worker that lost its lease, even one that comes back under the same name, changes nothing any more."""
     queue(database, blobs, b"only one")
@@ -121,10 +140,7 @@ def test_a_stale_holder_can_write_nothing(database: Database, blobs: BlobStore, 
             documents.publish(database, stale, a_document_record())
         else:
             with database.write() as session:
-                if deed == "fail":
-                    jobs.fail(session, stale, InvalidFile())
-                else:
-                    jobs.heartbeat(session, stale, progress=0.9)
+                jobs.fail(session, stale, InvalidFile())
     assert before == _fields(entry_of(database, current))
 
 
@@ -138,8 +154,21 @@ def test_a_cancelled_job_is_not_held_any_more(database: Database, blobs: BlobSto
     job = a_claim(database)
     with database.write() as session:
         stores.cancel(session, session.get_one(VectorStoreFile, job.id))
-    with pytest.raises(LeaseLost), database.write() as session:
-        jobs.heartbeat(session, job, progress=0.5)
+    with database.write() as session:
+        assert jobs.heartbeat(session, [(job, 0.5)]) == {job.id}
+
+
+def test_a_heartbeat_tells_which_jobs_are_lost(database: Database, blobs: BlobStore) -> None:
+    """The others are extended, each with its own progress."""
+    queue(database, blobs, b"1", b"22", b"333")
+    lost, taken = a_claim(database, lease_s=-1), a_claim(database, "another")
+    held = [a_claim(database, lease_s=1) for _ in range(2)]
+    before = _fields(entry_of(database, taken))
+    with database.write() as session:
+        assert jobs.heartbeat(session, [(held[0], 0.25), (lost, 0.5), (held[1], 0.75)], lease_s=1000) == {lost.id}
+    assert before == _fields(entry_of(database, taken))
+    assert [entry_of(database, job).progress for job in held] == [0.25, 0.75]
+    assert all((entry_of(database, job).lease_until or 0) > time.time() + 900 for job in held)
 
 
 def test_a_job_of_a_deleted_store_is_not_held_any_more(database: Database, blobs: BlobStore) -> None:

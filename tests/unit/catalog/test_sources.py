@@ -2,7 +2,7 @@
 
 import pytest
 
-from catalog import archives, documents, files, jobs, sources, stores
+from catalog import archives, documents, jobs, sources, stores
 from catalog.blobs import BlobStore
 from catalog.database import Database
 from catalog.errors import Conflict, InvalidFile, LeaseLost
@@ -131,18 +131,6 @@ def test_states_tell_how_far_each_path_is(database: Database, blobs: BlobStore) 
         status=JobStatus.COMPLETED, error=None, pages=3, pages_read=2, chunks=2, warnings=["w"]
     )
     assert (found["b"].status, found["b"].error, found["b"].chunks) == (JobStatus.FAILED, "It is damaged.", None)
-
-
-def test_bytes_can_be_shared_by_a_new_file_while_they_are_stored(database: Database, blobs: BlobStore) -> None:
-    """When they are gone, that is a conflict and no file without bytes."""
-    file = a_file(database, blobs, b"one")
-    new = files.NewFile(project_id=file.project_id, filename="b.txt", purpose="assistants")
-    with database.write() as session:
-        copy = files.insert_copy(database, session, blobs, file.sha256, file.bytes, new)
-    assert (copy.sha256, copy.bytes, copy.filename) == (file.sha256, 3, "b.txt")
-    blobs.delete(file.sha256)
-    with pytest.raises(Conflict, match=file.sha256), database.write() as session:
-        files.insert_copy(database, session, blobs, file.sha256, file.bytes, new)
 
 
 def noted(database: Database, store: VectorStore) -> str | None:

@@ -99,6 +99,26 @@ def test_a_store_can_be_deleted_while_a_worker_publishes_into_it(database: Datab
         assert [session.scalar(select(func.count()).select_from(table)) for table in (Document, VectorStore)] == [0, 0]
 
 
+def test_two_groups_of_versions_can_be_published_at_once(database: Database, blobs: BlobStore) -> None:
+    """Whatever order each of them names its documents in; the newer versions stay."""
+    store = a_store(database)
+    for version in range(3):
+        for source in "abc":
+            an_entry(database, store, a_file(database, blobs, f"{version}{source}".encode()), source=source)
+    old, middle, new = ([a_claim(database) for _ in "abc"] for _ in range(3))
+    documents.publish_all(database, [(job, a_document_record("old")) for job in old])
+    chunks = SlowChunks()
+    slow = [(job, a_document_record("middle", chunks=chunks)) for job in reversed(middle)]
+    with ThreadPoolExecutor() as pool:
+        first = pool.submit(documents.publish_all, database, slow)
+        assert chunks.begun.wait(20)
+        second = pool.submit(documents.publish_all, database, [(job, a_document_record("new")) for job in new])
+        threading.Timer(0.3, chunks.may_end.set).start()
+        assert [len(first.result(30)), len(second.result(30))] == [3, 3]
+    with database.read() as session:
+        assert set(session.scalars(select(Document.vector_store_file_id))) == {job.id for job in new}
+
+
 def test_an_old_file_can_be_deleted_while_its_new_version_is_published(database: Database, blobs: BlobStore) -> None:
     store, old = a_store(database), a_file(database, blobs, b"old")
     publish_text(database, blobs, store, "old", file=old, entry={"source": "a.txt"})

@@ -321,7 +321,7 @@ def test_a_full_disk_is_no_fault_of_the_file(tmp_path: Path) -> None:
     """It is stated as an outage, which passes."""
     path = tmp_path / "upload"
     path.write_bytes(plain_zip({"a.txt": b"words"}))
-    missing = Unpacking(folder=tmp_path / "missing")
+    missing = Unpacking(folder=tmp_path / "missing" / "folder")
     with pytest.raises(ServiceUnavailable, match=r"'a\.txt' of 'a\.zip' cannot be unpacked here"):
         parse_file(path, "a.zip", unpacking=missing)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import event
+from sqlalchemy import event, select
 
 from catalog import archives, documents, files, jobs, sources, stores
 from catalog.blobs import BlobStore
@@ -87,6 +87,50 @@ def test_a_changed_file_replaces_the_old_one_when_it_is_ready(shelf: Shelf, prun
     shelf.publish_all()
     assert (shelf.count(File), shelf.count(VectorStoreFile), shelf.count(Chunk)) == (1, 1, 1)
     assert old != shelf.file_of("a.txt").id
+
+
+def test_many_new_files_are_queued_in_few_transactions(shelf: Shelf) -> None:
+    """In the order of their paths, each with its own bytes."""
+    contents = {f"{number:02}.txt": f"text {number}" for number in range(70)}
+    for name, content in contents.items():
+        shelf.put(name, content)
+    commits: list[object] = []
+    event.listen(shelf.database.engine, "commit", commits.append)
+    assert set(shelf.sync().values()) == {Outcome.ADDED}
+    assert len(commits) == 1 + 3
+    with shelf.database.read() as session:
+        assert list(session.scalars(select(VectorStoreFile.source).order_by(VectorStoreFile.id))) == list(contents)
+    for name, content in contents.items():
+        with shelf.blobs.open(shelf.file_of(name).sha256) as stream:
+            assert stream.read() == content.encode()
+
+
+def test_a_file_does_not_wait_for_a_slow_source(shelf: Shelf, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After a while it is queued, although there are too few for a group."""
+    monkeypatch.setattr("ingest.sync._GROUP_S", 0.0)
+    seen: list[str] = []
+    listing = [("a", "1", b"one"), ("b", "1", b"two")]
+    shelf.sync(Slow(listing, lambda: seen.append(shelf.file_of("a").filename), after=2))
+    assert seen == ["a"]
+
+
+def test_a_file_that_the_database_does_not_take_keeps_no_other_out(
+    shelf: Shelf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It alone is refused, and leaves nothing."""
+    insert_rows = files.insert_rows
+
+    def picky(database: Any, session: Any, new: Any) -> Any:
+        rows = insert_rows(database, session, new)
+        if any(one.filename == "b" for _, one in new):
+            raise InvalidRequest("A value cannot be stored.")
+        return rows
+
+    monkeypatch.setattr(files, "insert_rows", picky)
+    found = shelf.sync(ListedSource([(path, "1", path.encode()) for path in "abc"]))
+    assert found == {"a": Outcome.ADDED, "b": Outcome.REFUSED, "c": Outcome.ADDED}
+    shelf.publish_all()
+    assert (shelf.paths(), shelf.problems(), list(shelf.staging.iterdir())) == (["a", "c"], [], [])
 
 
 def test_a_changed_file_keeps_its_attributes_and_its_chunking(shelf: Shelf) -> None:

@@ -23,7 +23,7 @@ from catalog.jobs import Job
 from catalog.models import DEFAULT_PROJECT, Document, File, JobStatus, VectorStoreFile
 from catalog.stores import NewVectorStoreFile
 from ingest.documents import DocumentBuilder
-from ingest.pipeline import Draft, Progress
+from ingest.pipeline import Draft, Facts, Progress
 from ingest.spool import ChunkSpool
 from ingest.worker import Worker, presence, release_dead
 from tests.builders import a_chunk_record, a_claim, a_file, a_store, an_entry
@@ -38,17 +38,25 @@ class ScriptedPipeline:
     deed: Callable[[Job, Progress], None] = lambda job, progress: None
     # Raised instead of embedding.
     fault: Exception | None = None
+    # Raised instead of looking up what is known of the files.
+    outage: Exception | None = None
+    # Number of a job whose document the database does not take.
+    spoiled: int | None = None
     built: int = 0
     # Drafts in each call of `embed`.
     batches: list[int] = field(default_factory=list)
 
-    def content_key(self, job: Job) -> str:
-        return f"of {job.file_id}"
+    def facts(self, claimed: Sequence[Job]) -> Facts:
+        if self.outage:
+            raise self.outage
+        keys = {job.id: f"of {job.file_id}" for job in claimed}
+        files = {job.file_id: File(id=job.file_id) for job in claimed}
+        return Facts(files=files, members=(), refusals={}, content_keys=keys, originals=keys.values())
 
     def sandbox(self) -> AbstractContextManager[None]:
         return nullcontext()
 
-    def parse(self, job: Job, progress: Progress, _: object) -> Draft:
+    def parse(self, job: Job, facts: Facts, progress: Progress, _: object) -> Draft:
         self.built += 1
         self.deed(job, progress)
         builder = DocumentBuilder("text/plain")
@@ -57,18 +65,19 @@ class ScriptedPipeline:
             job=job,
             progress=progress,
             filename="a.txt",
-            content_key=self.content_key(job),
+            content_key=facts.content_key(job),
             parsed=builder.build(),
             chunks=ChunkSpool(),
         )
 
-    def embed(self, drafts: Sequence[Draft]) -> Iterator[Draft]:
+    def embed(self, drafts: Sequence[Draft]) -> Iterator[list[Draft]]:
         self.batches.append(len(drafts))
+        if self.fault:
+            raise self.fault
         for draft in drafts:
-            if self.fault:
-                raise self.fault
-            draft.chunks.extend([a_chunk_record(draft.parsed.text)])
-            yield draft
+            spoiled = {"embedding_key": None} if draft.job.id == self.spoiled else {}
+            draft.chunks.extend([a_chunk_record(draft.parsed.text, **spoiled)])
+        yield list(drafts)
 
 
 class Shop:
@@ -198,7 +207,7 @@ def test_the_lease_is_kept_while_the_work_goes_on(shop: Shop) -> None:
         time.sleep(3 * LEASE_S)
         seen.append(shop.entry.progress)
         with shop.database.write() as session:
-            assert jobs.claim(session, "another") is None
+            assert jobs.claim(session, "another") == []
 
     assert shop.worker(slow).run_one(shop.stop)
     assert (seen, shop.entry.status) == ([0.4], JobStatus.COMPLETED)
@@ -283,6 +292,50 @@ def test_one_bad_file_of_a_batch_costs_the_others_nothing(shop: Shop) -> None:
     assert shop.worker(deed).run_one(shop.stop)
     with shop.database.read() as session:
         assert session.get_one(VectorStoreFile, bad).error_message == "It is encrypted."
+    assert shop.document_count == 2
+
+
+def test_a_document_that_cannot_be_stored_costs_the_others_of_its_batch_nothing(
+    shop: Shop, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What cannot be published together is published one by one, and only the bad one is tried again."""
+    bad, _ = queue_more(shop, 10, 20)
+    worker = shop.worker()
+    shop.pipeline.spoiled = bad
+    assert worker.run_one(shop.stop)
+    with shop.database.read() as session:
+        entry = session.get_one(VectorStoreFile, bad)
+    assert (entry.status, entry.failures, shop.document_count) == (JobStatus.IN_PROGRESS, 1, 2)
+    assert "3 documents could not be published together" in caplog.text
+
+
+def test_a_file_of_a_batch_that_is_cancelled_unnoticed_is_not_published(shop: Shop) -> None:
+    """The publication sees it; the others of the batch are published."""
+    cancelled, _ = queue_more(shop, 10, 20)
+
+    def deed(job: Job, progress: Progress) -> None:
+        if job.id == cancelled:
+            with shop.database.write() as session:
+                stores.cancel(session, session.get_one(VectorStoreFile, job.id))
+
+    assert shop.worker(deed).run_one(shop.stop)
+    with shop.database.read() as session:
+        assert session.get_one(VectorStoreFile, cancelled).status == JobStatus.CANCELLED
+    assert shop.document_count == 2
+
+
+def test_an_outage_before_the_first_file_is_begun_keeps_none_until_its_lease_ends(shop: Shop) -> None:
+    """All of the batch go back to the queue with a wait."""
+    queue_more(shop, 10)
+    worker = shop.worker()
+    shop.pipeline.outage = ServiceUnavailable("The catalog database does not answer.")
+    assert worker.run_one(shop.stop)
+    with shop.database.read() as session:
+        entries = session.scalars(select(VectorStoreFile)).all()
+    assert [(entry.status, entry.owner, entry.failures) for entry in entries] == [(JobStatus.IN_PROGRESS, None, 0)] * 2
+    shop.pipeline.outage = None
+    shop.change(not_before=0.0)
+    assert worker.run_one(shop.stop)
     assert shop.document_count == 2
 
 
@@ -416,7 +469,7 @@ from ingest.worker import presence
 database = Database(sys.argv[1])
 with presence(database, Path(sys.argv[2])) as name:
     with database.write() as session:
-        assert jobs.claim(session, name, lease_s=3600) is not None
+        assert jobs.claim(session, name, lease_s=3600)
     print(name, flush=True)
     time.sleep(60)
 """
