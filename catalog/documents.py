@@ -12,12 +12,22 @@ from numpy.typing import NDArray
 from sqlalchemy import ColumnElement, delete, exists, func, insert, literal, or_, select, update
 from sqlalchemy.orm import Session, aliased, undefer
 
-from catalog import archives, feed
+from catalog import archives, embeddings, feed
 from catalog.database import Database, portions
 from catalog.errors import LeaseLost
 from catalog.ids import new_document_number
 from catalog.jobs import Job
-from catalog.models import ArchiveMember, Chunk, Document, File, JobStatus, VectorStoreFile
+from catalog.models import (
+    ArchiveMember,
+    Chunk,
+    ChunkVectors,
+    Document,
+    DocumentEmbedding,
+    File,
+    JobStatus,
+    VectorStore,
+    VectorStoreFile,
+)
 
 # Chunks that are written in one statement: bounds the memory that publishing a large document needs.
 _INSERT_CHUNKS: Final = 500
@@ -52,6 +62,8 @@ class DocumentRecord:
     page_spans: Sequence[tuple[int, int, int]]
     warnings: Sequence[str]
     content_key: str
+    # EmbeddingIdentity.key of the model that made the vectors.
+    embedding_identity: str
     chunk_count: int
     # In order; read once, so that they need not be in memory together.
     chunks: Iterable[ChunkRecord]
@@ -64,7 +76,8 @@ def publish(database: Database, job: Job, record: DocumentRecord) -> int:
 
     The previous generation goes in the same transaction, and so do older files of the same source: a search sees the
     old text or the new one. Raises LeaseLost when another worker claimed the job, or when the job was cancelled or
-    deleted: then nothing is written.
+    deleted, and ModelReplaced or IndexIncompatible when the store has another model meanwhile: then nothing is
+    written.
     """
     with database.write() as session:
         older = _complete(session, job, record.members)
@@ -73,6 +86,10 @@ def publish(database: Database, job: Job, record: DocumentRecord) -> int:
         _remove_older(database, session, job, older)
         archives.queue(session, job, record.members)
         feed.record(database, session, [document_id])
+        # Behind the feed, which whoever switches the model takes too.
+        store = session.get_one(VectorStore, job.vector_store_id)
+        if store.embedding_identity != record.embedding_identity:
+            raise embeddings.mismatch(session, store, record.embedding_identity)
         return document_id
 
 
@@ -83,6 +100,7 @@ def publish_copy(database: Database, job: Job, content_key: str) -> int | None:
         Document.vector_store_file_id != job.id,
         # One with unread pages is read again: OCR may have been installed meanwhile.
         or_(Document.pages.is_(None), Document.pages_read == Document.pages),
+        _has_vectors_for(job),
     )
     with database.read() as session:
         if session.scalar(select(Document.id).where(*equal).limit(1)) is None:
@@ -100,6 +118,14 @@ def publish_copy(database: Database, job: Job, content_key: str) -> int | None:
         feed.record(database, session, [document_id])
         return document_id
     return None
+
+
+def _has_vectors_for(job: Job) -> ColumnElement[bool]:
+    """Condition for documents whose chunks' own vectors are of the model of the job's store."""
+    model = select(VectorStore.embedding_identity).where(VectorStore.id == job.vector_store_id).scalar_subquery()
+    return exists().where(
+        DocumentEmbedding.document_id == Document.id, DocumentEmbedding.in_chunks, DocumentEmbedding.identity == model
+    )
 
 
 class _NothingToCopy(Exception):
@@ -187,6 +213,7 @@ def _insert(session: Session, job: Job, record: DocumentRecord) -> int:
     session.flush()
     for rows in _batched(_row(document.id, ordinal, chunk) for ordinal, chunk in enumerate(record.chunks)):
         session.execute(insert(Chunk), rows)
+    session.add(DocumentEmbedding(document_id=document.id, identity=record.embedding_identity, in_chunks=True))
     return document.id
 
 
@@ -208,6 +235,9 @@ def _insert_copy(session: Session, job: Job, original_id: int) -> int:
             select(literal(own["id"]), *kept).where(Chunk.document_id == original_id).order_by(Chunk.ordinal),
         )
     )
+    of_original = (DocumentEmbedding.document_id == original_id, DocumentEmbedding.in_chunks)
+    identity = session.scalars(select(DocumentEmbedding.identity).where(*of_original)).one()
+    session.add(DocumentEmbedding(document_id=own["id"], identity=identity, in_chunks=True))
     return int(own["id"])
 
 
@@ -259,7 +289,8 @@ def known_vectors(session: Session, embedding_keys: Iterable[str]) -> dict[str, 
     keys, found = list(dict.fromkeys(embedding_keys)), {}
     for some in portions(keys):
         query = select(Chunk).where(Chunk.embedding_key.in_(some)).options(undefer(Chunk.vectors))
-        for chunk in session.scalars(query):
+        beside = select(ChunkVectors).where(ChunkVectors.embedding_key.in_(some))
+        for chunk in (*session.scalars(query), *session.scalars(beside)):
             found[chunk.embedding_key] = feed.vectors_of(chunk)
     return found
 
@@ -311,12 +342,20 @@ def load_chunks(session: Session, chunk_ids: Sequence[int]) -> dict[int, StoredC
     return {chunk.id: _stored(chunk, document, attributes, name) for chunk, document, attributes, name in rows}
 
 
-def load_vectors(session: Session, chunk_ids: Sequence[int]) -> dict[int, NDArray[np.float32]]:
+def load_vectors(session: Session, chunk_ids: Sequence[int], *, identity: str) -> dict[int, NDArray[np.float32]]:
     """Return the vector of each chunk that still exists, by number; of a chunk with several windows their mean.
 
-    float32, shape (dimension,), L2 norm 1.
+    `identity`: key of the embedding model. float32, shape (dimension,), L2 norm 1.
     """
-    rows = session.execute(select(Chunk.id, Chunk.windows, Chunk.vectors).where(Chunk.id.in_(chunk_ids)))
+    has_own = exists().where(
+        DocumentEmbedding.document_id == Chunk.document_id,
+        DocumentEmbedding.identity == identity,
+        DocumentEmbedding.in_chunks,
+    )
+    own, beside = feed.with_vectors(Chunk.id, beside=None), feed.with_vectors(Chunk.id, beside=identity)
+    rows = [
+        row for query in (own.where(has_own), beside) for row in session.execute(query.where(Chunk.id.in_(chunk_ids)))
+    ]
     means = {
         row.id: np.frombuffer(row.vectors, dtype=np.float16).reshape(row.windows, -1).mean(axis=0, dtype=np.float32)
         for row in rows

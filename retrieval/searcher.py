@@ -190,7 +190,9 @@ class Searcher:
 
     def _diversified(self, passages: Sequence[Passage], request: SearchRequest) -> list[Passage]:
         with self._database.read() as session:
-            vectors = documents.load_vectors(session, [passage.chunk.chunk_id for passage in passages])
+            vectors = documents.load_vectors(
+                session, [passage.chunk.chunk_id for passage in passages], identity=self._embedder.identity.key
+            )
         known = [passage for passage in passages if passage.chunk.chunk_id in vectors]
         return stages.diversify(known, vectors, diversity=request.ranking.diversity, limit=request.limit)
 
