@@ -77,7 +77,9 @@ class Settings(BaseSettings):
     )
     embedding_api_key: SecretStr | None = Field(None, description="openai: the key for the endpoint.")
     embedding_dimensions: int | None = Field(
-        None, gt=0, description="openai: dimensions to ask for; none takes the model's own, asked at each start."
+        None,
+        gt=0,
+        description="openai, hashing: dimensions to ask for; none takes the model's own, asked at each start.",
     )
     embedding_max_tokens: int = Field(
         512, gt=0, description="openai: tokens of a text that are sent; what is beyond is cut."

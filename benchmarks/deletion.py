@@ -25,8 +25,9 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
+from api.models import make_embedder, models_folder
 from api.settings import Settings, load_settings
-from api.wiring import Catalog, make_embedder, models_folder, open_catalog
+from api.wiring import Catalog, open_catalog
 from catalog import documents, files, jobs, stores
 from catalog.documents import ChunkRecord, DocumentRecord
 from catalog.files import NewFile

@@ -68,7 +68,11 @@ def with_role(session: Session, role: ModelRole) -> EmbeddingModel | None:
 
 def awaited(session: Session) -> EmbeddingModel | None:
     """Return the model that processes should open beside the current one, None when there is none."""
-    return session.scalar(select(EmbeddingModel).where(EmbeddingModel.is_awaited))
+    return session.scalar(select(EmbeddingModel).where(EmbeddingModel.awaited_until > time.time()))
+
+
+def all_known(session: Session) -> list[EmbeddingModel]:
+    return list(session.scalars(select(EmbeddingModel).order_by(EmbeddingModel.number)))
 
 
 def identity_for_new(session: Session, wanted: str) -> str:
@@ -124,7 +128,7 @@ def begin(database: Database, used: ModelSpec, target: ModelSpec) -> None:
 
 
 def _row(spec: ModelSpec, role: ModelRole) -> EmbeddingModel:
-    return EmbeddingModel(identity=spec.identity, settings=dict(spec.settings), role=role, is_awaited=False)
+    return EmbeddingModel(identity=spec.identity, settings=dict(spec.settings), role=role)
 
 
 def missing(identity: str) -> ColumnElement[bool]:
@@ -143,13 +147,23 @@ def count_missing(session: Session, identity: str) -> tuple[int, int]:
     return documents, int(chunks) - begun
 
 
-def next_missing(session: Session, identity: str, *, after: int, limit: int) -> list[int]:
-    """Return the next documents without vectors of a model, ascending, with numbers above `after`."""
-    query = select(Document.id).where(Document.id > after, missing(identity))
-    return list(session.scalars(query.order_by(Document.id).limit(limit)))
+def next_missing(session: Session, identity: str, *, after: int, chunks: int) -> list[int]:
+    """Return the next documents without vectors of a model, ascending, with numbers above `after`.
+
+    As many as have that many chunks together; at least one, if there is one.
+    """
+    query = select(Document.id, Document.chunk_count).where(Document.id > after, missing(identity))
+    some: list[int] = []
+    total = 0
+    for document_id, count in session.execute(query.order_by(Document.id).limit(chunks)):
+        total += count
+        if some and total > chunks:
+            break
+        some.append(document_id)
+    return some
 
 
-def bare_chunks(identity: str, document_ids: Sequence[int]) -> Select[tuple[int, int, str, str]]:
+def bare_chunks(identity: str, document_ids: Sequence[int]) -> Select[int, int, str, str]:
     """Select number, document, context and text of the chunks that have no vectors of a model, by document in order."""
     has_vectors = exists().where(ChunkVectors.chunk_id == Chunk.id, ChunkVectors.identity == identity)
     return (
@@ -198,12 +212,12 @@ def _vector_row(new: NewVectors, identity: str) -> dict[str, Any]:
 # --- switching --------------------------------------------------------------------------------------------------------
 
 
-def announce(database: Database, identity: str, *, is_awaited: bool) -> None:
-    """Ask the processes that answer searches to open a model, or not to any more."""
+def announce(database: Database, identity: str, *, lifetime_s: float) -> None:
+    """Ask the processes that answer searches to open a model, and to keep it for so long; 0 takes the wish back."""
     with database.write() as session:
-        session.execute(update(EmbeddingModel).values(is_awaited=False))
-        session.execute(update(EmbeddingModel).where(EmbeddingModel.identity == identity).values(is_awaited=is_awaited))
-        session.execute(delete(ModelReader))
+        until = time.time() + lifetime_s if lifetime_s else 0.0
+        session.execute(update(EmbeddingModel).where(EmbeddingModel.identity == identity).values(awaited_until=until))
+        session.execute(delete(ModelReader).where(ModelReader.until <= time.time()))
 
 
 def report(database: Database, name: str, number: int, *, lifetime_s: float) -> None:
@@ -213,8 +227,9 @@ def report(database: Database, name: str, number: int, *, lifetime_s: float) -> 
         session.add(ModelReader(name=name, number=number, until=time.time() + lifetime_s))
 
 
-def readers(session: Session, number: int) -> tuple[int, int]:
-    """Return how many living processes have opened the model, and how many there are."""
+def readers(session: Session, identity: str) -> tuple[int, int]:
+    """Return how many of the processes that answer have opened the awaited model, and how many there are."""
+    number = session.scalar(select(EmbeddingModel.number).where(EmbeddingModel.identity == identity))
     living = session.scalars(select(ModelReader.number).where(ModelReader.until > time.time())).all()
     return sum(one == number for one in living), len(living)
 
@@ -239,7 +254,7 @@ def switch(database: Database, identity: str) -> bool:
         before = models[ModelRole.CURRENT]
         if before is not target:
             before.role, target.role = ModelRole.PREVIOUS, ModelRole.CURRENT
-        target.is_awaited = False
+        target.awaited_until = 0.0
         session.execute(
             update(VectorStore).where(VectorStore.embedding_identity != identity).values(embedding_identity=identity)
         )
@@ -253,8 +268,8 @@ def _discarded(identity: str) -> Conflict:
 # --- discarding -------------------------------------------------------------------------------------------------------
 
 
-def discard(database: Database) -> list[int]:
-    """Delete the vectors of every model but the current one; return the numbers of the models that are forgotten.
+def discard(database: Database) -> list[tuple[int, str]]:
+    """Delete the vectors of every model but the current one; return number and identity of those that are forgotten.
 
     In portions, and searches go on. Where the current vectors lie beside the chunks' own they take their place.
     """
@@ -270,7 +285,7 @@ def discard(database: Database) -> list[int]:
         gone = session.scalars(select(EmbeddingModel).where(EmbeddingModel.role != ModelRole.CURRENT)).all()
         for each in gone:
             session.delete(each)
-        return [each.number for each in gone]
+        return [(each.number, each.identity) for each in gone]
 
 
 def _settle_some(database: Database, identity: str) -> bool:
@@ -282,7 +297,8 @@ def _settle_some(database: Database, identity: str) -> bool:
             .join(DocumentEmbedding, DocumentEmbedding.document_id == Document.id)
             .where(DocumentEmbedding.identity == identity, ~DocumentEmbedding.in_chunks)
         )
-        some, total = [], 0
+        some: list[int] = []
+        total = 0
         for document_id, chunks in session.execute(beside.limit(200)):
             if some and total + chunks > _DISCARD_CHUNKS:
                 break

@@ -322,8 +322,8 @@ class EmbeddingModel(Base):
     # The settings that name it, of those that this machine's own are laid under.
     settings: Mapped[dict[str, Any]]
     role: Mapped[str]
-    # Whether processes open it now, so that they have it when it becomes current.
-    is_awaited: Mapped[bool]
+    # Until then processes open it, so that they have it when it becomes current; 0 is not at all.
+    awaited_until: Mapped[float] = mapped_column(default=0.0)
 
 
 class ModelReader(Base):

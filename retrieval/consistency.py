@@ -132,6 +132,14 @@ class SharedIndex(PassageIndex, Protocol):
         """Delete everything and begin again at position 0."""
         ...
 
+    def drop(self) -> None:
+        """Delete everything for good; the index is not used afterwards."""
+        ...
+
+    def close(self) -> None:
+        """As in PassageIndex."""
+        ...
+
 
 def check_shared(database: Database, index: SharedIndex, *, identity: str) -> list[Problem]:
     """Return what differs, as of the change that the index has seen; `identity` as in check_lexical."""

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Final
+from typing import Final, Protocol
 
 from catalog import documents, stores
 from catalog.database import Database
@@ -73,11 +73,20 @@ class SearchResult:
     stages: Sequence[Stage] = ()
 
 
+class PassageSearch(Protocol):
+    """Answers search requests."""
+
+    def search(self, request: SearchRequest) -> SearchResult:
+        """As Searcher does, and with its errors."""
+        ...
+
+
 class Searcher:
     """Embeds the query, gathers dense and lexical candidates, fuses them, and loads the best passages.
 
     A search sees everything that was committed before it began. An error is raised, never an empty list: also
-    IndexIncompatible, when a store in scope was embedded with another model, and InvalidRequest for an expired one.
+    IndexIncompatible, when a store in scope was embedded with another model, ModelReplaced, when that is the current
+    one since a moment ago, and InvalidRequest for an expired store.
     """
 
     def __init__(

@@ -15,8 +15,9 @@ from rich.table import Table
 from rich.text import Text
 
 from api.cli.root import app, configure_logging, console
+from api.models import current_model, models_folder
 from api.settings import Settings, load_settings
-from api.wiring import make_embedder, models_folder, open_catalog, open_services, workers_folder
+from api.wiring import open_catalog, open_services, workers_folder
 from catalog.errors import FootnoteError
 from ingest.parsers import OcrOptions
 from ingest.parsers.ocr import OcrUnavailable, open_tesseract
@@ -82,7 +83,9 @@ def _blobs(settings: Settings) -> str:
 
 
 def _embedder(settings: Settings) -> str:
-    embedder = make_embedder(settings)
+    with open_catalog(settings) as catalog:
+        model = current_model(settings, catalog.database)
+    embedder = model.open()
     # 64 texts of about 120 tokens, as chunks are.
     texts = [f"{i} " + "the compressor of a cold store runs warm when its condenser is dirty " * 9 for i in range(64)]
     embedder.embed_documents(texts[:4])
@@ -91,7 +94,7 @@ def _embedder(settings: Settings) -> str:
     rate = len(texts) / (time.perf_counter() - started)
     precision = getattr(embedder, "precision", "")
     embedder.close()
-    kind = f"{settings.embedding_backend} {precision}".strip()
+    kind = f"{model.settings.embedding_backend} {precision}".strip()
     return f"{embedder.identity.key} on {kind}, {rate:.0f} texts/s of 120 tokens"
 
 

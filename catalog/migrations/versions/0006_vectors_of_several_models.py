@@ -45,7 +45,7 @@ def upgrade() -> None:
         sa.Column("identity", sa.Text(), nullable=False),
         sa.Column("settings", sa.JSON(), nullable=False),
         sa.Column("role", sa.Text(), nullable=False),
-        sa.Column("is_awaited", sa.Boolean(), nullable=False),
+        sa.Column("awaited_until", sa.Double(), nullable=False),
         sa.PrimaryKeyConstraint("number", name="pk_embedding_models"),
         sa.UniqueConstraint("identity", name="uq_embedding_models_identity"),
         sqlite_autoincrement=True,
