@@ -246,11 +246,11 @@ def switch(database: Database, identity: str) -> bool:
         # Who publishes has the feed, and looks at the store's model behind it.
         feed.lock(database, session)
         models = {each.role: each for each in session.scalars(select(EmbeddingModel).with_for_update())}
-        if session.scalar(select(Document.id).where(missing(identity)).limit(1)) is not None:
-            return False
         target = next((each for each in models.values() if each.identity == identity), None)
         if target is None:
             raise _discarded(identity)
+        if session.scalar(select(Document.id).where(missing(identity)).limit(1)) is not None:
+            return False
         before = models[ModelRole.CURRENT]
         if before is not target:
             before.role, target.role = ModelRole.PREVIOUS, ModelRole.CURRENT
