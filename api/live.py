@@ -46,10 +46,12 @@ class Engine:
 
     def retire(self) -> None:
         """Let go of the index. The embedder goes with the last answer that is being written with it."""
+        self.searcher.close()
         self.replica.index.close()
 
     def close(self) -> None:
         self.generator.close()
+        self.searcher.close()
         self.replica.index.close()
         self.embedder.close()
 

@@ -51,7 +51,7 @@ def main() -> None:
     faiss.omp_set_num_threads(1)
     console = Console(highlight=False)
     for size in options.sizes:
-        rows = _fill(real, size)
+        rows = fill(real, size)
         nearest = _nearest(rows, queries)
         if not options.alone:
             console.print(_compare(rows, queries, nearest))
@@ -79,7 +79,7 @@ def _embeddings(folders: Sequence[Path], cache: Path | None) -> tuple[Rows, Quer
     return rows, queries
 
 
-def _fill(real: Rows, size: int) -> Rows:
+def fill(real: Rows, size: int) -> Rows:
     """Return `size` vectors: the real ones, and others between each and two of its ten nearest, with some noise."""
     generator = np.random.default_rng(_SEED)
     base = real[generator.permutation(len(real))[:size]].astype(np.float32)

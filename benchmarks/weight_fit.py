@@ -13,7 +13,7 @@ from retrieval.fusion import WeightModel
 GRID: Final = np.linspace(0, 1, 21)
 # nDCG jumps where two passages change places; averaged over neighbouring weights it has a slope. In grid steps.
 _BLUR: Final = 1.0
-_STEPS: Final = 1500
+_STEPS: Final = 600
 _RATE: Final = 0.05
 # Pulls the slopes, in standard deviations of their signals, towards 0 where the collections do not tell them.
 _RIDGE: Final = 2e-4

@@ -232,33 +232,30 @@ def sources(session: Session, store: VectorStore) -> dict[str, tuple[VectorStore
     return {str(entry.source): (entry, file) for entry, file in rows}
 
 
-def check_usable(session: Session, store_ids: Iterable[str], identity: str) -> None:
-    """Check that these stores can be searched and added to.
+def check_usable(session: Session, store_ids: Iterable[str], identity: str) -> list[str]:
+    """Check that these stores can be searched and added to; return those whose use has to be noted.
 
     `identity`: key of the embedding model in use. Raises ModelReplaced when it is not the current one any more,
     IndexIncompatible for a store with vectors of another one, InvalidRequest for an expired store.
     """
     now = time.time()
+    unnoted = []
     for store in session.scalars(select(VectorStore).where(VectorStore.id.in_(list(store_ids)))):
         if store.embedding_identity != identity:
             raise embeddings.mismatch(session, store, identity)
         if store.is_expired(now):
             raise InvalidRequest(f"Vector store {store.id!r} ({store.name}) has expired.", param="vector_store_ids")
+        if store.expires_after_days is not None and store.last_active_at < now - _LAST_ACTIVE_RESOLUTION_S:
+            unnoted.append(store.id)
+    return unnoted
 
 
-def note_use(database: Database, store_ids: Iterable[str]) -> None:
-    """Put off the expiry of stores that were just searched; written at most once an hour for each."""
-    now = time.time()
-    of_interest = (
-        VectorStore.id.in_(list(store_ids)),
-        VectorStore.expires_after_days.is_not(None),
-        VectorStore.last_active_at < now - _LAST_ACTIVE_RESOLUTION_S,
-    )
-    with database.read() as session:
-        stale = list(session.scalars(select(VectorStore.id).where(*of_interest)))
-    if stale:
+def note_use(database: Database, store_ids: Sequence[str]) -> None:
+    """Put off the expiry of stores that were just searched: those that `check_usable` returned, once an hour each."""
+    if store_ids:
         with database.write(is_effect=False) as session:
-            session.execute(update(VectorStore).where(VectorStore.id.in_(stale)).values(last_active_at=now))
+            used = update(VectorStore).where(VectorStore.id.in_(store_ids))
+            session.execute(used.values(last_active_at=time.time()))
 
 
 def failures(session: Session, store: VectorStore) -> list[tuple[str, str]]:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from catalog.feed import DocumentChange, IndexedDocument
 from evaluation.collections import Collection
 from ingest.pipeline import WINDOW_TOKENS, window_texts
-from retrieval.embedders.base import Embedder, Vectors
+from retrieval.embedders.base import Embedder
 from retrieval.fusion import Candidates, DenseWeight, fuse
 from retrieval.indexes.base import PassageIndex, Scope
 from retrieval.searcher import gather
@@ -73,12 +73,8 @@ def search_scope() -> Scope:
 
 def candidates(collection: Collection, embedder: Embedder, index: PassageIndex) -> dict[str, Candidates]:
     """Return the candidates of every query."""
-    scope = search_scope()
-    vectors: Vectors = embedder.embed_queries(list(collection.queries.values()))
-    return {
-        query_id: gather(index, embedder, text, vector, scope=scope)
-        for (query_id, text), vector in zip(collection.queries.items(), vectors, strict=True)
-    }
+    found = gather(index, embedder, list(collection.queries.values()), scope=search_scope())
+    return dict(zip(collection.queries, found, strict=True))
 
 
 def measure(

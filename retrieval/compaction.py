@@ -33,8 +33,7 @@ def compact_lexical(database: Database, path: Path, *, identity: str, wait_s: fl
         gone = deleted + sum(before[i] for i in before.keys() - index.passage_counts().keys())
         if gone:
             index.rewrite(_changes(database, 0, identity), wait_s=wait_s)
-        else:
-            index.collect_garbage(wait_s=wait_s)
+        index.collect_garbage(wait_s=wait_s)
         return gone
     finally:
         index.close()

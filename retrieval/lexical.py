@@ -15,7 +15,7 @@ import numpy as np
 from catalog.errors import ServiceUnavailable
 from catalog.feed import DocumentChange
 from retrieval.analysis import index_terms
-from retrieval.bm25 import idf
+from retrieval.bm25 import idf, lucene_idf
 from retrieval.indexes.base import Hit
 from retrieval.postings import Postings, Snapshot, rounded
 from retrieval.recent import RecentChanges, analyse
@@ -140,7 +140,7 @@ class LexicalIndex:
             self._forget_written()
 
     def collect_garbage(self, *, wait_s: float = _WAIT_S) -> None:
-        """Delete files that a killed process left. Raises ServiceUnavailable as `rewrite` does."""
+        """Delete files of no segment. Raises ServiceUnavailable as `rewrite` does."""
         deadline = time.monotonic() + wait_s
         with self._writing:
             self._postings.collect_garbage(give_up=lambda: time.monotonic() >= deadline)
@@ -186,14 +186,14 @@ class LexicalIndex:
         return not is_gone and self._postings.holds(number)
 
     def _weights(self, wanted: Sequence[str], snapshot: Snapshot) -> tuple[dict[str, float], dict[str, float]]:
-        """Return each term's idf over disk and memory, and what its idf on disk is to be multiplied by."""
+        """Return each term's idf over disk and memory, and what tantivy's own is to be multiplied by."""
         passages = snapshot.passages + len(self._recent)
         weights, boosts = {}, {}
         for term in wanted:
             on_disk, recent = snapshot.holders(term), self._recent.holders(term)
             weights[term] = idf(passages, on_disk + recent)
             if on_disk:
-                boosts[term] = weights[term] / idf(snapshot.passages, on_disk) if recent else 1.0
+                boosts[term] = weights[term] / lucene_idf(snapshot.passages, on_disk)
         return weights, boosts
 
     def _recent_scores(

@@ -3,6 +3,7 @@
 import json
 import logging
 import os
+import re
 import struct
 import time
 import zlib
@@ -30,6 +31,7 @@ _STATE: Final = "position.json"
 _META: Final = "meta.json"
 # Of opening, where a folder may be made or emptied. tantivy has a lock of its own for writing.
 _LOCK: Final = "open.lock"
+_SEGMENT_FILE: Final = re.compile(r"[0-9a-f]{32}\..+")
 # How tantivy names an error of the system, in contrast to bytes that make no sense.
 _OS_ERROR: Final = "Os { code:"
 # Of the writer; what does not fit becomes another segment.
@@ -139,7 +141,7 @@ class Postings:
             self.reload(base=base)
 
     def rewrite(self, changes: Iterable[AnalysedChange], *, give_up: Callable[[], bool]) -> None:
-        """Replace everything by what `changes` publish, in one commit, and delete the files of before."""
+        """Replace everything by what `changes` publish, in one commit; the files of before are garbage."""
         with self._writer(give_up) as writer:
             writer.delete_documents_by_query(Query.all_query())
             position = 0
@@ -148,14 +150,19 @@ class Postings:
                 position = change.seq
             self._write_state(*_committed(self._meta(), self._state()), position)
             writer.commit()
-            # tantivy keeps the files that a reader of this process has open.
             self.snapshot = self._load()
-            writer.garbage_collect_files()
 
     def collect_garbage(self, *, give_up: Callable[[], bool]) -> None:
-        """Delete files that a killed process left."""
-        with self._writer(give_up) as writer:
-            writer.garbage_collect_files()
+        """Delete files of no segment, which merges, rewriting and killed processes leave.
+
+        tantivy collects garbage too, but each process knows its own files alone. Whoever has a file open reads on.
+        """
+        with self._writer(give_up):
+            # Nobody else writes, and without a commit no merge of this writer is under way.
+            used = {segment["segment_id"].replace("-", "") for segment in self._meta()["segments"]}
+            for file in self._path.iterdir():
+                if _SEGMENT_FILE.fullmatch(file.name) and file.name[:32] not in used:
+                    file.unlink(missing_ok=True)
 
     def best(
         self,
@@ -229,7 +236,13 @@ class Postings:
         """Read the newest commit. Raises ValueError and KeyError for what is damaged."""
         while True:
             loaded, meta, state = _file_key(self._path / _META), self._meta(), self._state()
-            self._index.reload()
+            try:
+                self._index.reload()
+            except ValueError:
+                # The files of a commit may go while it is read, when another one takes its place.
+                if self._meta() == meta:
+                    raise
+                continue
             searcher = self._index.searcher()
             if self._meta() == meta:
                 break

@@ -1,7 +1,8 @@
 """From a question to ranked passages."""
 
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from typing import Final, Protocol
 
@@ -10,7 +11,7 @@ from catalog.database import Database
 from retrieval import stages
 from retrieval.embedders.base import Embedder
 from retrieval.fusion import Candidates, DenseWeight, FusedHit, Fusion, fuse
-from retrieval.indexes.base import Hit, PassageIndex, Scope, Vector
+from retrieval.indexes.base import Hit, PassageIndex, Scope
 from retrieval.passages import Passage
 from retrieval.replica import Replica
 from retrieval.rerankers.base import Reranker
@@ -20,6 +21,8 @@ from retrieval.stages import Boost, Recency
 CANDIDATES: Final = 100
 # Passages that a reranker reads, and that boosts and diversity choose from.
 POOL: Final = 50
+# Searches whose words are looked up at once; more wait.
+_POOL_THREADS: Final = 8
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -104,6 +107,11 @@ class Searcher:
         self._embedder = embedder
         self._reranker = reranker
         self._observe = observe
+        self._pool = ThreadPoolExecutor(_POOL_THREADS, thread_name_prefix="words")
+
+    def close(self) -> None:
+        """End the threads; the searcher is not used afterwards."""
+        self._pool.shutdown()
 
     def search(self, request: SearchRequest) -> SearchResult:
         result, is_outrun = self._search_once(request)
@@ -115,14 +123,12 @@ class Searcher:
         clock, trace = _Stopwatch(), _Trace(is_wanted=request.explain)
         version = self._replica.catch_up()
         with self._database.read() as session:
-            stores.check_usable(session, request.scope.vector_store_ids, self._embedder.identity.key)
+            unnoted = stores.check_usable(session, request.scope.vector_store_ids, self._embedder.identity.key)
         clock.lap("catch_up")
-        vectors = self._embedder.embed_queries(request.queries)
-        clock.lap("embed")
-        hits = self._candidates(request, vectors, trace)
+        hits = self._candidates(request, clock, trace)
         clock.lap("candidates")
         passages = self._rank(hits, request, trace)
-        stores.note_use(self._database, request.scope.vector_store_ids)
+        stores.note_use(self._database, unnoted)
         clock.lap("rank")
         if self._observe:
             self._observe(clock.seconds)
@@ -131,25 +137,28 @@ class Searcher:
         )
         return result, trace.is_outrun
 
-    def _candidates(self, request: SearchRequest, vectors: Iterable[Vector], trace: "_Trace") -> list[FusedHit]:
+    def _candidates(self, request: SearchRequest, clock: "_Stopwatch", trace: "_Trace") -> list[FusedHit]:
         """Return all candidates, best first; one of several queries counts by the query that it fits best."""
+        ranking = request.ranking
+        found = gather(
+            self._replica.index,
+            self._embedder,
+            request.queries,
+            scope=request.scope,
+            dense_weight=ranking.dense_weight,
+            pool=self._pool,
+            embedded=lambda: clock.lap("embed"),
+        )
         best: dict[int, FusedHit] = {}
-        for query, vector in zip(request.queries, vectors, strict=True):
-            for hit in self._fused(query, vector, request, trace):
+        for both in found:
+            trace.note("dense", both.dense)
+            trace.note("lexical", both.lexical)
+            for hit in fuse(both, dense_weight=ranking.dense_weight, fusion=ranking.fusion):
                 if hit.chunk_id not in best or hit.score > best[hit.chunk_id].score:
                     best[hit.chunk_id] = hit
         ranked = sorted(best.values(), key=lambda hit: (-hit.score, hit.chunk_id))
         trace.note("fused", ranked)
         return ranked
-
-    def _fused(self, query: str, vector: Vector, request: SearchRequest, trace: "_Trace") -> list[FusedHit]:
-        ranking = request.ranking
-        both = gather(
-            self._replica.index, self._embedder, query, vector, scope=request.scope, dense_weight=ranking.dense_weight
-        )
-        trace.note("dense", both.dense)
-        trace.note("lexical", both.lexical)
-        return fuse(both, dense_weight=ranking.dense_weight, fusion=ranking.fusion)
 
     def _rank(self, hits: Sequence[FusedHit], request: SearchRequest, trace: "_Trace") -> list[Passage]:
         """Return the passages to be read. What only looks at the front of the ranking loads no more than that."""
@@ -238,19 +247,37 @@ def _hit(one: Hit | FusedHit | Passage) -> Hit:
 def gather(
     index: PassageIndex,
     embedder: Embedder,
-    query: str,
-    vector: Vector,
+    queries: Sequence[str],
     *,
     scope: Scope,
     dense_weight: DenseWeight = "auto",
-) -> Candidates:
-    """Return the candidates for one query; a side without weight is not asked."""
-    spans = embedder.token_spans(query) if dense_weight == "auto" else []
-    return Candidates(
-        dense=index.search_dense(vector, limit=CANDIDATES, scope=scope) if dense_weight != 0 else [],
-        lexical=index.search_lexical(query, limit=CANDIDATES, scope=scope) if dense_weight != 1 else [],
-        token_chars=sum(end - start for start, end in spans) / max(len(spans), 1),
-    )
+    pool: Executor | None = None,
+    embedded: Callable[[], None] = lambda: None,
+) -> list[Candidates]:
+    """Return the candidates for each query; a side without weight is not asked.
+
+    `pool`: searches the words while this thread embeds the queries and compares vectors. `embedded` is called between.
+    """
+
+    def search_words(query: str) -> list[Hit]:
+        return index.search_lexical(query, limit=CANDIDATES, scope=scope) if dense_weight != 1 else []
+
+    words = pool.map(search_words, queries) if pool else map(search_words, queries)
+    vectors = embedder.embed_queries(queries)
+    embedded()
+    dense = [
+        index.search_dense(vector, limit=CANDIDATES, scope=scope) if dense_weight != 0 else [] for vector in vectors
+    ]
+    return [
+        Candidates(dense=near, lexical=hits, token_chars=_token_chars(embedder, query) if dense_weight == "auto" else 0)
+        for query, near, hits in zip(queries, dense, words, strict=True)
+    ]
+
+
+def _token_chars(embedder: Embedder, query: str) -> float:
+    """Return how many characters a token of the query has in the mean."""
+    spans = embedder.token_spans(query)
+    return sum(end - start for start, end in spans) / max(len(spans), 1)
 
 
 class _Stopwatch:

@@ -57,7 +57,7 @@ def sample_task() -> Task:
         name=SAMPLE,
         documents=ROOT / "data" / "sample",
         queries={question.id: question.text for question in questions},
-        qrels={question.id: {str(question.document): 1} for question in questions},
+        qrels={question.id: dict.fromkeys(question.documents, 1) for question in questions},
     )
 
 

@@ -30,6 +30,8 @@ class FaissIndex:
         self._vectors = vectors or VectorReplica(dimension)
         self._lexical = LexicalIndex(lexical)
         self._upkeep = Upkeep(self._vectors, snapshots)
+        if vectors is not None:
+            self._upkeep.read_mapped()
 
     @property
     def position(self) -> int:

@@ -105,8 +105,6 @@ class Snapshots:
             ],
         }
         self._publish(manifest)
-        with vectors.lock:
-            self._map(vectors, parts, segments)
 
     @property
     def exists(self) -> bool:
@@ -188,14 +186,6 @@ class Snapshots:
             named |= {*part["segments"].values(), part["coarse"]}
         _sweep(self._folder, named)
 
-    def _map(self, vectors: VectorReplica, parts: list[_Part], segments: Mapping[str, Mapping[str, str]]) -> None:
-        """Give the memory of written segments back: from now on their pages are the file's."""
-        for part in parts:
-            partition = vectors.partitions.get(part.store)
-            for number, name in segments[part.store].items():
-                if partition and partition.segments.get(int(number)) is part.segments[int(number)]:
-                    partition.segments[int(number)] = Segment(self._dimension, file=self._folder / name)
-
     # --- reading ------------------------------------------------------------------------------------------------------
 
     def _load(self) -> VectorReplica | None:
@@ -220,7 +210,8 @@ class Snapshots:
 
     def _load_partition(self, part: Mapping[str, Any], rows: Rows, tail_vectors: NDArray[np.float16]) -> Partition:
         segments = {
-            int(number): Segment(self._dimension, file=self._folder / name) for number, name in part["segments"].items()
+            int(number): Segment(self._dimension, file=self._folder / name, is_mapped=True)
+            for number, name in part["segments"].items()
         }
         for number, segment in segments.items():
             if segment.rows != self._sizes.segment:

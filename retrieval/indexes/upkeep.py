@@ -15,18 +15,24 @@ _SNAPSHOT_SHARE: Final = 1 / 16
 
 
 class Upkeep:
-    """A thread that trains coarse indexes and writes snapshots when they are due."""
+    """A thread that reads mapped segments, trains coarse indexes, and writes snapshots when they are due."""
 
     def __init__(self, vectors: VectorReplica, snapshots: Snapshots | None) -> None:
         self._vectors = vectors
         self._snapshots = snapshots
         self._changed = 0
+        self._is_mapped = False
         self._work = threading.Event()
         self._idle = threading.Event()
         self._idle.set()
         self._lock = threading.Lock()
         self._is_closing = False
         self._thread: threading.Thread | None = None
+
+    def read_mapped(self) -> None:
+        """Read what is mapped into memory, in the background."""
+        self._is_mapped = True
+        self._wake()
 
     def note(self, rows: int) -> None:
         """Take notice of `rows` rows that came or went."""
@@ -68,12 +74,22 @@ class Upkeep:
             self._work.clear()
             if self._is_closing:
                 return
+            if self._is_mapped:
+                self._is_mapped = False
+                self._read_mapped()
             self._vectors.train_due()
             if self._snapshots is not None and self._is_snapshot_due():
                 self._write_snapshot(self._snapshots)
             with self._lock:
                 if not self._work.is_set():
                     self._idle.set()
+
+    def _read_mapped(self) -> None:
+        try:
+            self._vectors.read_mapped()
+        # FAISS says so of a file that went meanwhile: who has mapped it keeps it.
+        except RuntimeError as error:
+            log.warning("Vectors stay mapped, and searches may wait for the disk: %s", error)
 
     def _is_snapshot_due(self) -> bool:
         return self._snapshots is not None and self._changed >= max(

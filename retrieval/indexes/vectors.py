@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 from catalog.feed import DocumentChange
 from retrieval.indexes.base import Hit, Scope, Vector, check_dimension
 from retrieval.indexes.documents import DocumentTable
-from retrieval.indexes.partition import Partition, Sizes, train
+from retrieval.indexes.partition import Partition, Sizes, joined, train
+from retrieval.indexes.segment import Segment, use_one_thread
 
 
 class VectorReplica:
@@ -31,6 +32,7 @@ class VectorReplica:
         for change in changes:
             if change.document is not None:
                 check_dimension(change.document.vectors.shape[1], self.dimension)
+        use_one_thread()
         with self.lock:
             before = self.rows
             gone: dict[str, list[int]] = {}
@@ -46,15 +48,21 @@ class VectorReplica:
 
     def search(self, query: Vector, *, limit: int, scope: Scope) -> list[Hit]:
         check_dimension(len(query), self.dimension)
-        best: dict[int, float] = {}
+        use_one_thread()
         with self.lock:
             admitted = None if scope.filter is None else self.table.admitted(scope)
-            for vector_store_id in scope.vector_store_ids & self.partitions.keys():
-                found = self.partitions[vector_store_id].search(query, limit=limit, admitted=admitted)
-                for chunk_id, score in found:
-                    best[chunk_id] = max(score, best.get(chunk_id, -1.0))
-        ranked = sorted(best.items(), key=lambda item: (-item[1], item[0]))
-        return [Hit(chunk_id=chunk_id, score=score) for chunk_id, score in ranked[:limit]]
+            chunk_ids, scores = joined(
+                self.partitions[vector_store_id].search(query, limit=limit, admitted=admitted)
+                for vector_store_id in scope.vector_store_ids & self.partitions.keys()
+            )
+        order = np.lexsort((chunk_ids, -scores))
+        # Of each chunk its best window, which comes first.
+        firsts = np.sort(np.unique(chunk_ids[order], return_index=True)[1])[:limit]
+        best = order[firsts]
+        return [
+            Hit(chunk_id=chunk_id, score=score)
+            for chunk_id, score in zip(chunk_ids[best].tolist(), scores[best].tolist(), strict=True)
+        ]
 
     def document_ids(self, scope: Scope) -> NDArray[np.int64]:
         """Return the documents in scope."""
@@ -66,6 +74,21 @@ class VectorReplica:
         with self.lock:
             return scope.filter is None and self.partitions.keys() <= scope.vector_store_ids
 
+    def read_mapped(self) -> None:
+        """Read mapped segments into memory, where no search has to wait for their pages; searches go on meanwhile."""
+        with self.lock:
+            mapped = [
+                (partition, number, segment)
+                for partition in self.partitions.values()
+                for number, segment in partition.segments.items()
+                if segment.is_mapped
+            ]
+        for partition, number, segment in mapped:
+            read = Segment(self.dimension, file=segment.file)
+            with self.lock:
+                if partition.segments.get(number) is segment:
+                    partition.segments[number] = read
+
     @property
     def needs_training(self) -> bool:
         with self.lock:
@@ -75,6 +98,7 @@ class VectorReplica:
         """Give large partitions the coarse index that they need. Takes seconds, in which searches and changes go on."""
         with self.lock:
             due = [partition for partition in self.partitions.values() if partition.needs_training]
+        use_one_thread()
         for partition in due:
             with self.lock:
                 full = partition.begin_training()

@@ -167,6 +167,7 @@ def test_rewriting_leaves_no_word_of_a_removed_document(index: LexicalIndex, oth
     index.rewrite([[*stays, a_removal(101, 100)]], wait_s=5)
     assert not any(term.startswith("qworvexil") for term in lexical_terms(path))
     assert "marker7x" in lexical_terms(path)
+    index.collect_garbage()
     assert {file.stem for file in path.glob("*.term")} == set(segments(path)), "files of before are still there"
     other.flush()
     for each in (index, other):
