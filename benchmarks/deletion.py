@@ -72,6 +72,7 @@ class Site:
         with catalog.database.write() as session:
             new = NewVectorStore(project_id=DEFAULT_PROJECT, name="bench", embedding_identity=embedder.identity.key)
             self.store_id = stores.create(session, new).id
+        self._identity = embedder.identity.key
         embedder.close()
 
     def publish(self, chunks: int) -> str:
@@ -106,6 +107,7 @@ class Site:
             page_spans=[],
             warnings=[],
             content_key=key,
+            embedding_identity=self._identity,
             chunk_count=chunks,
             chunks=[
                 ChunkRecord(

@@ -15,7 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from api.cli.root import app, configure_logging, console
-from api.models import current_model, models_folder
+from api.models import Model, current_model, models_folder
 from api.settings import Settings, load_settings
 from api.wiring import open_catalog, open_services, workers_folder
 from catalog.errors import FootnoteError
@@ -82,9 +82,17 @@ def _blobs(settings: Settings) -> str:
         return f"{settings.resolved_blob_url}, writable"
 
 
+def _model(settings: Settings) -> Model:
+    """Return the model in use; while the catalog cannot say, that of the settings, so that each part has its check."""
+    try:
+        with open_catalog(settings) as catalog:
+            return current_model(settings, catalog.database)
+    except FootnoteError:
+        return Model(settings=settings)
+
+
 def _embedder(settings: Settings) -> str:
-    with open_catalog(settings) as catalog:
-        model = current_model(settings, catalog.database)
+    model = _model(settings)
     embedder = model.open()
     # 64 texts of about 120 tokens, as chunks are.
     texts = [f"{i} " + "the compressor of a cold store runs warm when its condenser is dirty " * 9 for i in range(64)]
