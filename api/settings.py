@@ -52,7 +52,8 @@ class Settings(BaseSettings):
     )
     embedding_model: str = Field(
         "all-MiniLM-L6-v2",
-        description="all-MiniLM-L6-v2, or the folder of a sentence-transformers model; openai: its name there.",
+        description="all-MiniLM-L6-v2, or the folder of a sentence-transformers model; openai: its name there. It "
+        "counts until `footnote reindex` changes the model; docs/deployment.md.",
     )
     embedding_precision: Literal["auto", "f32", "bf16", "int8"] = Field(
         "auto",

@@ -47,8 +47,9 @@ def doctor(
             state, detail, failed = "failed", str(error), True
         table.add_row(name, Text(state, "green" if state == "ok" else "red"), Text(detail))
     console.print(table)
-    if settings.embedding_backend == "openvino":
-        failed = not _show_calibration(settings, anew=calibrate) or failed
+    in_use = _model(settings).settings
+    if in_use.embedding_backend == "openvino":
+        failed = not _show_calibration(in_use, anew=calibrate) or failed
     if failed:
         raise typer.Exit(1)
 
