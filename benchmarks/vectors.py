@@ -45,6 +45,7 @@ def main() -> None:
     parser.add_argument("folders", nargs="+", type=Path)
     parser.add_argument("--sizes", type=int, nargs="+", default=[10_000, 100_000, 1_000_000])
     parser.add_argument("--cache", type=Path, help="File that keeps the embeddings for the next run (.npz).")
+    parser.add_argument("--skip", nargs="+", default=[], metavar="INDEX", help="leave these out: HNSW takes long")
     parser.add_argument("--alone", action="store_true", help="Measure our index alone, not the others beside it.")
     options = parser.parse_args()
     real, queries = _embeddings(options.folders, options.cache)
@@ -54,7 +55,7 @@ def main() -> None:
         rows = fill(real, size)
         nearest = _nearest(rows, queries)
         if not options.alone:
-            console.print(_compare(rows, queries, nearest))
+            console.print(_compare(rows, queries, nearest, options.skip))
         console.print(_ours(rows, queries, nearest))
 
 
@@ -115,9 +116,11 @@ def _recall(found: Sequence[Collection[int]], nearest: Sequence[set[int]]) -> st
     return f"{np.mean([len(ten.intersection(some)) / 10 for some, ten in zip(found, nearest, strict=True)]):.3f}"
 
 
-def _compare(rows: Rows, queries: Queries, nearest: Sequence[set[int]]) -> Table:
+def _compare(rows: Rows, queries: Queries, nearest: Sequence[set[int]], skipped: Sequence[str]) -> Table:
     table = Table("Index", "build s", "bytes/vector", "recall@10", "p50 ms", "p95 ms", title=f"{len(rows):,} vectors")
     for name, make, parameters, is_compared_exactly in _candidates(rows):
+        if name.split()[0] in skipped:
+            continue
         started = time.perf_counter()
         index = make()
         if not index.is_trained:

@@ -19,8 +19,8 @@ _BLOCK: Final = 32
 # Rows that are encoded at once: what a step holds in memory.
 _STEP: Final = 4096
 # Share of the lists that a search reads, and how many at least.
-_PROBED_SHARE: Final = 1 / 8
-_MIN_PROBES: Final = 32
+_PROBED_SHARE: Final = 1 / 4
+_MIN_PROBES: Final = 64
 
 
 class CoarseIndex:
