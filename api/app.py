@@ -41,6 +41,7 @@ def create_app(settings: Settings, *, services: Services | None = None) -> FastA
         with ExitStack() as stack:
             app.state.services = services or await run_in_threadpool(stack.enter_context, open_services(settings))
             app.state.turns = Turns(settings.concurrent_answers)
+            stack.enter_context(app.state.services.live.watched())
             app.state.background = stack.enter_context(BackgroundAnswers(app.state.services))
             yield
 

@@ -52,7 +52,8 @@ class Settings(BaseSettings):
     )
     embedding_model: str = Field(
         "all-MiniLM-L6-v2",
-        description="all-MiniLM-L6-v2, or the folder of a sentence-transformers model; openai: its name there.",
+        description="all-MiniLM-L6-v2, or the folder of a sentence-transformers model; openai: its name there. It "
+        "counts until `footnote reindex` changes the model; docs/deployment.md.",
     )
     embedding_precision: Literal["auto", "f32", "bf16", "int8"] = Field(
         "auto",
@@ -77,7 +78,9 @@ class Settings(BaseSettings):
     )
     embedding_api_key: SecretStr | None = Field(None, description="openai: the key for the endpoint.")
     embedding_dimensions: int | None = Field(
-        None, gt=0, description="openai: dimensions to ask for; none takes the model's own, asked at each start."
+        None,
+        gt=0,
+        description="openai, hashing: dimensions to ask for; none takes the model's own, asked at each start.",
     )
     embedding_max_tokens: int = Field(
         512, gt=0, description="openai: tokens of a text that are sent; what is beyond is cut."

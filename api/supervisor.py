@@ -15,8 +15,9 @@ from types import FrameType
 from typing import Final
 
 from api.metrics import SHARED_FOLDER
+from api.models import current_model, models_folder
 from api.settings import Settings, is_loopback
-from api.wiring import models_folder, open_catalog
+from api.wiring import open_catalog
 from catalog import keys
 from catalog.errors import ConfigurationError
 from retrieval.embedders.openvino import prepare
@@ -47,9 +48,11 @@ def supervise(settings: Settings) -> int:
     """Run until SIGTERM or SIGINT; return the exit status. Raises ConfigurationError for what cannot work."""
     check_exposure(settings)
     port = _reserve_port(settings)
-    if settings.embedding_backend == "openvino":
-        _say(f"Preparing the embedding model {settings.embedding_model} (the first time takes some seconds) …")
-        prepare(settings.embedding_model, cache=models_folder(settings), precision=settings.embedding_precision)
+    with open_catalog(settings) as catalog:
+        model = current_model(settings, catalog.database).settings
+    if model.embedding_backend == "openvino":
+        _say(f"Preparing the embedding model {model.embedding_model} (the first time takes some seconds) …")
+        prepare(model.embedding_model, cache=models_folder(settings), precision=settings.embedding_precision)
     environment = _environment(settings, port)
     children = [_Child(name="api", command=_command("api"))]
     children += [_Child(name=f"worker {i + 1}", command=_command("worker")) for i in range(settings.workers)]

@@ -8,10 +8,13 @@ from pathlib import Path
 from typing import Final
 
 from api import metrics
+from api.live import Engine, Live
+from api.models import Model, known_model
 from api.settings import Settings
 from catalog import feed
 from catalog.blobs import BlobStore
 from catalog.database import Database
+from catalog.models import EmbeddingModel
 from generation.answerer import Answerer
 from generation.backends.base import Generator
 from generation.backends.opener import open_generator
@@ -22,15 +25,12 @@ from ingest.unpacking import ArchiveLimits
 from ingest.worker import Worker
 from retrieval.consistency import SharedIndex, load_vectors, rebuild_if_foreign, reset_if_ahead
 from retrieval.embedders.base import Embedder, EmbeddingIdentity
-from retrieval.embedders.opener import open_embedder
-from retrieval.embedders.prefixes import WantedPrefixes
 from retrieval.embedders.query_cache import CachedQueries
-from retrieval.embedders.remote import RemoteModel
 from retrieval.indexes.base import PassageIndex
 from retrieval.replica import Replica
 from retrieval.rerankers.base import Reranker
 from retrieval.rerankers.opener import open_reranker
-from retrieval.searcher import Ranking, Searcher
+from retrieval.searcher import PassageSearch, Ranking, Searcher
 
 # How long a process waits for another one to bring a shared index up to date before it does so itself.
 _PATIENCE_S: Final = 5.0
@@ -52,11 +52,28 @@ class Services:
 
     settings: Settings
     catalog: Catalog
-    embedder: Embedder
-    replica: Replica
-    searcher: Searcher
-    generator: Generator
-    answerer: Answerer
+    live: Live
+
+    @property
+    def embedder(self) -> Embedder:
+        """That of now; the next look may find another model's."""
+        return self.live.current.embedder
+
+    @property
+    def replica(self) -> Replica:
+        return self.live.current.replica
+
+    @property
+    def searcher(self) -> PassageSearch:
+        return self.live
+
+    @property
+    def generator(self) -> Generator:
+        return self.live.current.generator
+
+    @property
+    def answerer(self) -> Answerer:
+        return self.live.current.answerer
 
     @property
     def ranking(self) -> Ranking:
@@ -80,50 +97,40 @@ def open_catalog(settings: Settings) -> Iterator[Catalog]:
 def open_services(settings: Settings) -> Iterator[Services]:
     """Open everything that searches and answers, with the index caught up."""
     with open_catalog(settings) as catalog:
-        embedder = CachedQueries(
-            make_embedder(settings), entries=settings.embedding_query_cache, observe=metrics.note_query_embeddings
-        )
-        index = _make_index(settings, catalog.database, embedder.identity)
-        # One process at a time brings a shared index up to date, each one its own.
-        turn = partial(catalog.database.turn, "index", patience_s=_PATIENCE_S)
-        is_shared = settings.index == "qdrant"
-        replica = Replica(
-            catalog.database, index, identity=embedder.identity.key, turn=turn if is_shared else nullcontext
-        )
-        replica.catch_up()
         reranker = _make_reranker(settings)
-        searcher = Searcher(catalog.database, replica, embedder, reranker, observe=metrics.note_search)
-        generator = open_generator(settings.generator, embedder=embedder, min_evidence=settings.min_evidence)
-        answerer = Answerer(catalog.database, searcher, generator, load_template("answer"))
         try:
-            yield Services(
-                settings=settings,
-                catalog=catalog,
-                embedder=embedder,
-                replica=replica,
-                searcher=searcher,
-                generator=generator,
-                answerer=answerer,
-            )
+            live = Live(catalog.database, partial(_open_engine, settings, catalog, reranker))
+            try:
+                yield Services(settings=settings, catalog=catalog, live=live)
+            finally:
+                live.close()
         finally:
-            generator.close()
-            searcher.close()
             if reranker:
                 reranker.close()
-            index.close()
-            embedder.close()
 
 
-def make_embedder(settings: Settings) -> Embedder:
-    return open_embedder(
-        settings.embedding_backend,
-        model=settings.embedding_model,
-        cache=models_folder(settings),
-        precision=settings.embedding_precision,
-        threads=settings.embedding_threads,
-        device=settings.embedding_device,
-        prefixes=WantedPrefixes(query=settings.embedding_query_prefix, document=settings.embedding_document_prefix),
-        remote=_remote_model(settings),
+def _open_engine(
+    settings: Settings, catalog: Catalog, reranker: Reranker | None, row: EmbeddingModel | None, search: PassageSearch
+) -> Engine:
+    """Open everything that answers with one embedding model, with the index caught up."""
+    model = known_model(settings, row) if row else Model(settings=settings)
+    embedder = CachedQueries(
+        model.open(), entries=settings.embedding_query_cache, observe=metrics.note_query_embeddings
+    )
+    index = _make_index(model, catalog.database, embedder.identity)
+    # One process at a time brings a shared index up to date, each one its own.
+    turn = partial(catalog.database.turn, "index", patience_s=_PATIENCE_S)
+    is_shared = settings.index == "qdrant"
+    replica = Replica(catalog.database, index, identity=embedder.identity.key, turn=turn if is_shared else nullcontext)
+    replica.catch_up()
+    generator = open_generator(settings.generator, embedder=embedder, min_evidence=settings.min_evidence)
+    return Engine(
+        identity=embedder.identity.key,
+        embedder=embedder,
+        replica=replica,
+        searcher=Searcher(catalog.database, replica, embedder, reranker, observe=metrics.note_search),
+        generator=generator,
+        answerer=Answerer(catalog.database, search, generator, load_template("answer")),
     )
 
 
@@ -139,13 +146,18 @@ def _make_reranker(settings: Settings) -> Reranker | None:
 
 
 def make_worker(settings: Settings, catalog: Catalog, embedder: Embedder, *, name: str) -> Worker:
+    pipeline = make_pipeline(settings, catalog, embedder)
+    return Worker(catalog.database, catalog.blobs, pipeline, name=name, lease_s=settings.lease_s)
+
+
+def make_pipeline(settings: Settings, catalog: Catalog, embedder: Embedder) -> Pipeline:
     limits = ParseLimits(
         timeout_s=settings.parse_timeout_s,
         memory_bytes=settings.parse_memory_bytes,
         max_text_chars=settings.max_text_chars,
         ocr_languages=settings.ocr_languages,
     )
-    pipeline = Pipeline(
+    return Pipeline(
         database=catalog.database,
         blobs=catalog.blobs,
         embedder=embedder,
@@ -153,38 +165,11 @@ def make_worker(settings: Settings, catalog: Catalog, embedder: Embedder, *, nam
         archive_limits=ArchiveLimits(member_bytes=settings.max_file_bytes, total_bytes=settings.max_unpacked_bytes),
         observe=metrics.note_document_embeddings,
     )
-    return Worker(catalog.database, catalog.blobs, pipeline, name=name, lease_s=settings.lease_s)
-
-
-def _remote_model(settings: Settings) -> RemoteModel | None:
-    if settings.embedding_url is None:
-        return None
-    key = settings.embedding_api_key
-    return RemoteModel(
-        url=settings.embedding_url,
-        api_key=key.get_secret_value() if key else None,
-        dimension=settings.embedding_dimensions,
-        max_tokens=settings.embedding_max_tokens,
-        tokenizer=settings.embedding_tokenizer,
-        requests_per_minute=settings.embedding_requests_per_minute,
-        concurrency=settings.embedding_concurrency,
-        timeout_s=settings.embedding_timeout_s,
-        patience_s=settings.embedding_patience_s,
-    )
-
-
-def models_folder(settings: Settings) -> Path:
-    """Where converted models are kept."""
-    return settings.models or settings.home / "models"
 
 
 def lexical_path(settings: Settings) -> Path:
-    return settings.home / "lexical"
-
-
-def vectors_folder(settings: Settings) -> Path:
-    """Where the snapshot of the vectors is kept."""
-    return settings.home / "vectors"
+    """Where the words are kept that belong to the first embedding model."""
+    return Model(settings=settings).lexical
 
 
 def workers_folder(settings: Settings) -> Path:
@@ -192,7 +177,7 @@ def workers_folder(settings: Settings) -> Path:
     return settings.home / "workers"
 
 
-def open_qdrant(settings: Settings, database: Database, identity: EmbeddingIdentity) -> SharedIndex:
+def open_qdrant(settings: Settings, database: Database, *, identity: str, dimension: int) -> SharedIndex:
     from retrieval.indexes.qdrant import QdrantIndex
     from retrieval.indexes.qdrant_collection import QdrantOptions
 
@@ -213,25 +198,26 @@ def open_qdrant(settings: Settings, database: Database, identity: EmbeddingIdent
         replicas=settings.qdrant_replicas,
         write_consistency=settings.qdrant_write_consistency,
     )
-    return QdrantIndex(options, identity=identity.key, dimension=identity.dimension, newest_changes=newest_changes)
+    return QdrantIndex(options, identity=identity, dimension=dimension, newest_changes=newest_changes)
 
 
-def _make_index(settings: Settings, database: Database, identity: EmbeddingIdentity) -> PassageIndex:
+def _make_index(model: Model, database: Database, identity: EmbeddingIdentity) -> PassageIndex:
+    settings = model.settings
     match settings.index:
         case "faiss":
             from retrieval.indexes.faiss import FaissIndex
             from retrieval.indexes.snapshots import Snapshots
 
-            rebuild_if_foreign(database, lexical_path(settings), identity=identity.key)
-            snapshots = Snapshots(vectors_folder(settings), identity=identity.key, dimension=identity.dimension)
+            rebuild_if_foreign(database, model.lexical, identity=identity.key)
+            snapshots = Snapshots(model.vectors, identity=identity.key, dimension=identity.dimension)
             return FaissIndex(
                 dimension=identity.dimension,
-                lexical=lexical_path(settings),
+                lexical=model.lexical,
                 vectors=load_vectors(database, snapshots, identity=identity.key),
                 snapshots=snapshots,
             )
         case "qdrant":
-            index = open_qdrant(settings, database, identity)
+            index = open_qdrant(settings, database, identity=identity.key, dimension=identity.dimension)
             reset_if_ahead(database, index)
             return index
         case "memory":

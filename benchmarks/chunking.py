@@ -24,8 +24,8 @@ from typing import Final
 import numpy as np
 from rich.console import Console
 
+from api.models import make_embedder
 from api.settings import load_settings
-from api.wiring import make_embedder
 from benchmarks.chunkers import Measured, cluster_semantic, measured, recursive, sentences
 from benchmarks.chunking_tasks import Question, Task, load_task, words_of
 from benchmarks.embedding_cache import CachedEmbedder

@@ -19,8 +19,8 @@ from typing import Final
 import httpx
 from rich.console import Console
 
+from api.models import models_folder
 from api.settings import load_settings
-from api.wiring import models_folder
 from benchmarks.deletion import service
 from benchmarks.ingestion import next_text, prose
 

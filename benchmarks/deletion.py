@@ -25,8 +25,9 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
+from api.models import make_embedder, models_folder
 from api.settings import Settings, load_settings
-from api.wiring import Catalog, make_embedder, models_folder, open_catalog
+from api.wiring import Catalog, open_catalog
 from catalog import documents, files, jobs, stores
 from catalog.documents import ChunkRecord, DocumentRecord
 from catalog.files import NewFile
@@ -71,6 +72,7 @@ class Site:
         with catalog.database.write() as session:
             new = NewVectorStore(project_id=DEFAULT_PROJECT, name="bench", embedding_identity=embedder.identity.key)
             self.store_id = stores.create(session, new).id
+        self._identity = embedder.identity.key
         embedder.close()
 
     def publish(self, chunks: int) -> str:
@@ -104,6 +106,7 @@ class Site:
             page_spans=[],
             warnings=[],
             content_key=key,
+            embedding_identity=self._identity,
             chunk_count=chunks,
             chunks=[
                 ChunkRecord(

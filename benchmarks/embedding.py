@@ -23,8 +23,8 @@ from typing import Any, Final
 import psutil  # type: ignore[import-untyped] # It has no annotations.
 from rich.console import Console
 
+from api.models import models_folder
 from api.settings import load_settings
-from api.wiring import models_folder
 from retrieval.embedders.base import Embedder, TokenSpan
 from retrieval.embedders.inference import supported_precisions
 from retrieval.embedders.opener import open_embedder

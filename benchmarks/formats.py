@@ -16,8 +16,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from api.models import make_embedder
 from api.settings import load_settings
-from api.wiring import make_embedder
 from catalog.errors import DocumentRejected
 from ingest.chunking import AutoStrategy, Tokenize, chunk
 from ingest.documents import ParsedDocument

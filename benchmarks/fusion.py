@@ -20,8 +20,8 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
+from api.models import make_embedder
 from api.settings import load_settings
-from api.wiring import make_embedder
 from benchmarks.embedding_cache import CachedEmbedder
 from benchmarks.weight_fit import GRID, Part, fit, fit_without
 from evaluation.collections import Collection, load_parts

@@ -21,8 +21,9 @@ import psutil  # type: ignore[import-untyped] # It has no annotations.
 from rich.console import Console
 from sqlalchemy import func, select
 
+from api.models import make_embedder, models_folder
 from api.settings import Settings, load_settings
-from api.wiring import Catalog, make_embedder, models_folder, open_catalog
+from api.wiring import Catalog, open_catalog
 from catalog import files, stores
 from catalog.files import NewFile
 from catalog.models import DEFAULT_PROJECT, Chunk, Document, JobStatus, VectorStoreFile

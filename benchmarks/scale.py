@@ -26,14 +26,25 @@ from rich.progress import track
 from rich.table import Table
 from sqlalchemy import insert
 
+from api.models import models_folder
 from api.settings import Settings, load_settings
-from api.wiring import Services, models_folder, open_catalog, open_services
+from api.wiring import Services, open_catalog, open_services
 from benchmarks.lexical_corpus import Texts, questions
 from benchmarks.vectors import fill
 from catalog import documents, stores
 from catalog.documents import ChunkRecord, DocumentRecord
 from catalog.ids import new_document_number
-from catalog.models import DEFAULT_PROJECT, Change, Chunk, Document, File, JobStatus, VectorStore, VectorStoreFile
+from catalog.models import (
+    DEFAULT_PROJECT,
+    Change,
+    Chunk,
+    Document,
+    DocumentEmbedding,
+    File,
+    JobStatus,
+    VectorStore,
+    VectorStoreFile,
+)
 from catalog.stores import NewVectorStore
 from retrieval.filters import parse_filter
 from retrieval.indexes.base import Scope
@@ -91,18 +102,19 @@ def _fill(settings: Settings, collections: Path, vectors: Path, size: int) -> No
     with open_catalog(settings) as catalog:
         with catalog.database.write() as session:
             new = NewVectorStore(project_id=DEFAULT_PROJECT, name=_NAME, embedding_identity=identity)
-            store_id = stores.create(session, new).id
+            store = stores.create(session, new)
         for first in track(range(0, size // _DOCUMENT, _STEP), f"Filling {size:,}", console=Console(stderr=True)):
             with catalog.database.write() as session:
-                for table, values in _rows(store_id, first, min(size // _DOCUMENT, first + _STEP), texts, rows).items():
+                for table, values in _rows(store, first, min(size // _DOCUMENT, first + _STEP), texts, rows).items():
                     session.execute(insert(table), values)
 
 
 def _rows(
-    store_id: str, first: int, stop: int, texts: Iterator[str], vectors: NDArray[np.float16]
+    store: VectorStore, first: int, stop: int, texts: Iterator[str], vectors: NDArray[np.float16]
 ) -> dict[Any, list[dict[str, Any]]]:
     now = time.time()
-    found: dict[Any, list[dict[str, Any]]] = {File: [], VectorStoreFile: [], Document: [], Chunk: [], Change: []}
+    tables = (File, VectorStoreFile, Document, DocumentEmbedding, Chunk, Change)
+    found: dict[Any, list[dict[str, Any]]] = {table: [] for table in tables}
     for n in range(first, stop):
         number, file_id, chunks = new_document_number(), f"file-{n:08}", [next(texts) for _ in range(_DOCUMENT)]
         found[File].append(
@@ -119,7 +131,7 @@ def _rows(
         found[VectorStoreFile].append(
             {
                 "id": n + 1,
-                "vector_store_id": store_id,
+                "vector_store_id": store.id,
                 "file_id": file_id,
                 "created_at": now,
                 "attributes": {"of 10": n % 10, "of 100": n % 100, "of 1000": n % 1000, "name": f"document {n}"},
@@ -136,7 +148,7 @@ def _rows(
             {
                 "id": number,
                 "vector_store_file_id": n + 1,
-                "vector_store_id": store_id,
+                "vector_store_id": store.id,
                 "file_id": file_id,
                 "title": None,
                 "media_type": "text/plain",
@@ -149,6 +161,8 @@ def _rows(
                 "created_at": now,
             }
         )
+        own = {"document_id": number, "identity": store.embedding_identity, "in_chunks": True}
+        found[DocumentEmbedding].append(own)
         start = 0
         for ordinal, chunk in enumerate(chunks):
             found[Chunk].append(
@@ -243,7 +257,7 @@ def _additions(services: Services, store: VectorStore, asked: list[str]) -> dict
         file = a_file(database, blobs, f"{n} {time.time()}".encode())
         an_entry(database, store, file)
         job = a_claim(database)
-        record = _record(n, generator.standard_normal((_DOCUMENT, dimension)))
+        record = _record(n, generator.standard_normal((_DOCUMENT, dimension)), services.embedder.identity.key)
         started = time.perf_counter()
         documents.publish(database, job, record)
         services.replica.catch_up()
@@ -259,7 +273,7 @@ def _additions(services: Services, store: VectorStore, asked: list[str]) -> dict
     }
 
 
-def _record(n: int, vectors: NDArray[np.float64]) -> DocumentRecord:
+def _record(n: int, vectors: NDArray[np.float64], identity: str) -> DocumentRecord:
     vectors = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
     texts = [f"Added {n}-{i}: " + "some words about nothing in particular " * 18 for i in range(_DOCUMENT)]
     starts = np.cumsum([0, *(len(text) + 1 for text in texts)]).tolist()
@@ -286,6 +300,7 @@ def _record(n: int, vectors: NDArray[np.float64]) -> DocumentRecord:
         page_spans=[],
         warnings=[],
         content_key=f"added {n} {time.time()}",
+        embedding_identity=identity,
         chunk_count=len(chunks),
         chunks=chunks,
         members=[],

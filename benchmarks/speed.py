@@ -16,8 +16,9 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from api.models import models_folder
 from api.settings import Settings, load_settings
-from api.wiring import Services, make_worker, models_folder, open_services
+from api.wiring import Services, make_worker, open_services
 from catalog import stores
 from catalog.models import DEFAULT_PROJECT, VectorStore
 from catalog.stores import NewVectorStore

@@ -19,8 +19,8 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
+from api.models import make_embedder
 from api.settings import load_settings
-from api.wiring import make_embedder
 from catalog.feed import DocumentChange, IndexedDocument
 from evaluation.collections import load_collection
 from retrieval.filters import parse_filter

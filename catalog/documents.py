@@ -12,11 +12,21 @@ from numpy.typing import NDArray
 from sqlalchemy import ColumnElement, Row, and_, bindparam, delete, exists, func, insert, literal, or_, select, update
 from sqlalchemy.orm import Session, aliased, undefer
 
-from catalog import archives, feed, jobs
+from catalog import archives, embeddings, feed, jobs
 from catalog.database import Database, portions
 from catalog.ids import new_document_number
 from catalog.jobs import Job
-from catalog.models import ArchiveMember, Chunk, Document, File, JobStatus, VectorStoreFile
+from catalog.models import (
+    ArchiveMember,
+    Chunk,
+    ChunkVectors,
+    Document,
+    DocumentEmbedding,
+    File,
+    JobStatus,
+    VectorStore,
+    VectorStoreFile,
+)
 
 # Chunks that are written in one statement: bounds the memory that publishing a large document needs.
 _INSERT_CHUNKS: Final = 500
@@ -51,6 +61,8 @@ class DocumentRecord:
     page_spans: Sequence[tuple[int, int, int]]
     warnings: Sequence[str]
     content_key: str
+    # EmbeddingIdentity.key of the model that made the vectors.
+    embedding_identity: str
     chunk_count: int
     # In order; read once, so that they need not be in memory together.
     chunks: Iterable[ChunkRecord]
@@ -71,7 +83,8 @@ def publish_all(database: Database, works: Sequence[tuple[Job, DocumentRecord]])
 
     The previous generations go in the same transaction, and so do older files of the same sources: a search sees the
     old texts or the new ones, never a mixture. A job that another worker claimed, or that was cancelled or deleted, is
-    left out: nothing is written for it. Any other error undoes all.
+    left out: nothing is written for it. Any other error undoes all: also ModelReplaced or IndexIncompatible, when a
+    store has another model meanwhile.
 
     An archive, or what was unpacked from one, is published alone: such transactions lock files level by level, which
     agrees with one that locks the files of several levels at once in no order.
@@ -85,7 +98,16 @@ def publish_all(database: Database, works: Sequence[tuple[Job, DocumentRecord]])
             _remove_older(database, session, job, older[job.id])
             archives.queue(session, job, record.members)
         feed.record(database, session, published.values())
+        # Behind the feed, which whoever switches the model takes too.
+        _check_models(session, held)
         return published
+
+
+def _check_models(session: Session, works: Sequence[tuple[Job, DocumentRecord]]) -> None:
+    wanted = {job.vector_store_id: record.embedding_identity for job, record in works}
+    for store in session.scalars(select(VectorStore).where(VectorStore.id.in_(wanted))):
+        if store.embedding_identity != wanted[store.id]:
+            raise embeddings.mismatch(session, store, wanted[store.id])
 
 
 def originals(session: Session, content_keys: Iterable[str]) -> set[str]:
@@ -96,7 +118,12 @@ def originals(session: Session, content_keys: Iterable[str]) -> set[str]:
 
 def publish_copy(database: Database, job: Job, content_key: str) -> int | None:
     """Like `publish`, with a copy of a published document that has this content key; None when there is none."""
-    equal = (Document.content_key == content_key, Document.vector_store_file_id != job.id, _can_be_copied())
+    equal = (
+        Document.content_key == content_key,
+        Document.vector_store_file_id != job.id,
+        _can_be_copied(),
+        _has_vectors_for(job),
+    )
     with suppress(_NothingToCopy), database.write() as session:
         older = _complete(session, [(job, ())])
         if not older:
@@ -117,6 +144,14 @@ def publish_copy(database: Database, job: Job, content_key: str) -> int | None:
 def _can_be_copied() -> ColumnElement[bool]:
     # One with unread pages is read again: OCR may have been installed meanwhile.
     return or_(Document.pages.is_(None), Document.pages_read == Document.pages)
+
+
+def _has_vectors_for(job: Job) -> ColumnElement[bool]:
+    """Condition for documents whose chunks' own vectors are of the model of the job's store."""
+    model = select(VectorStore.embedding_identity).where(VectorStore.id == job.vector_store_id).scalar_subquery()
+    return exists().where(
+        DocumentEmbedding.document_id == Document.id, DocumentEmbedding.in_chunks, DocumentEmbedding.identity == model
+    )
 
 
 class _NothingToCopy(Exception):
@@ -218,6 +253,12 @@ def _insert(session: Session, works: Sequence[tuple[Job, DocumentRecord]]) -> di
     )
     for some in _batched(chunks):
         session.execute(insert(Chunk), some)
+    marks = (
+        {"document_id": numbers[job.id], "identity": record.embedding_identity, "in_chunks": True}
+        for job, record in works
+    )
+    for some in _batched(marks):
+        session.execute(insert(DocumentEmbedding), some)
     return numbers
 
 
@@ -257,6 +298,9 @@ def _insert_copy(session: Session, job: Job, original_id: int) -> int:
             select(literal(own["id"]), *kept).where(Chunk.document_id == original_id).order_by(Chunk.ordinal),
         )
     )
+    of_original = (DocumentEmbedding.document_id == original_id, DocumentEmbedding.in_chunks)
+    identity = session.scalars(select(DocumentEmbedding.identity).where(*of_original)).one()
+    session.add(DocumentEmbedding(document_id=own["id"], identity=identity, in_chunks=True))
     return int(own["id"])
 
 
@@ -308,7 +352,8 @@ def known_vectors(session: Session, embedding_keys: Iterable[str]) -> dict[str, 
     keys, found = list(dict.fromkeys(embedding_keys)), {}
     for some in portions(keys):
         query = select(Chunk).where(Chunk.embedding_key.in_(some)).options(undefer(Chunk.vectors))
-        for chunk in session.scalars(query):
+        beside = select(ChunkVectors).where(ChunkVectors.embedding_key.in_(some))
+        for chunk in (*session.scalars(query), *session.scalars(beside)):
             found[chunk.embedding_key] = feed.vectors_of(chunk)
     return found
 
@@ -399,12 +444,20 @@ def _box(stored: Sequence[float] | None) -> tuple[float, float, float, float] | 
     return (stored[0], stored[1], stored[2], stored[3]) if stored else None
 
 
-def load_vectors(session: Session, chunk_ids: Sequence[int]) -> dict[int, NDArray[np.float32]]:
+def load_vectors(session: Session, chunk_ids: Sequence[int], *, identity: str) -> dict[int, NDArray[np.float32]]:
     """Return the vector of each chunk that still exists, by number; of a chunk with several windows their mean.
 
-    float32, shape (dimension,), L2 norm 1.
+    `identity`: key of the embedding model. float32, shape (dimension,), L2 norm 1.
     """
-    rows = session.execute(select(Chunk.id, Chunk.windows, Chunk.vectors).where(Chunk.id.in_(chunk_ids)))
+    has_own = exists().where(
+        DocumentEmbedding.document_id == Chunk.document_id,
+        DocumentEmbedding.identity == identity,
+        DocumentEmbedding.in_chunks,
+    )
+    own, beside = feed.with_vectors(Chunk.id, beside=None), feed.with_vectors(Chunk.id, beside=identity)
+    rows = [
+        row for query in (own.where(has_own), beside) for row in session.execute(query.where(Chunk.id.in_(chunk_ids)))
+    ]
     means = {
         row.id: np.frombuffer(row.vectors, dtype=np.float16).reshape(row.windows, -1).mean(axis=0, dtype=np.float32)
         for row in rows

@@ -19,6 +19,7 @@ FootnoteError
 ├── LeaseLost                 another worker took the job over
 ├── IndexIncompatible         vectors of another embedding model
 ├── ServiceUnavailable        a dependency does not answer (retryable)
+│   └── ModelReplaced         another embedding model is current since a moment ago
 ├── QueueFull                 too many files wait to be processed (retryable)
 ├── RateLimitExceeded         too many requests (retryable)
 └── ConfigurationError        settings that cannot work
@@ -144,6 +145,13 @@ class ServiceUnavailable(FootnoteError):
 
     code = "service_unavailable"
     retryable = True
+
+
+class ModelReplaced(ServiceUnavailable):
+    """The embedding model was replaced, and this process is still to load the new one."""
+
+    # About what loading takes, where it has not been done in advance.
+    retry_after_s = 2.0
 
 
 class QueueFull(FootnoteError):

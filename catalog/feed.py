@@ -8,11 +8,11 @@ from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import delete, func, insert, select
+from sqlalchemy import ColumnElement, Select, and_, delete, func, insert, select
 from sqlalchemy.orm import Session
 
 from catalog.database import Database, portions
-from catalog.models import Change, Chunk, Document, VectorStore, VectorStoreFile
+from catalog.models import Change, Chunk, ChunkVectors, Document, DocumentEmbedding, VectorStoreFile
 
 _SEQUENCE_LOCK: Final = "footnote.changes"
 # Chunks that a replica loads in one step, except where one document alone has more: some 10 MB.
@@ -75,7 +75,7 @@ def changes_after(session: Session, seq: int, *, limit: int, identity: str) -> l
     """Return the next changes after `seq`, oldest first, with the documents as they are now.
 
     At most `limit`, and fewer when they hold many chunks, so that memory stays bounded; at least one, if there is one.
-    `identity`: key of the embedding model; a document of a store with another one counts as gone.
+    `identity`: key of the embedding model; a document without vectors of it counts as gone.
     """
     chunks = func.coalesce(Document.chunk_count, 0)
     rows = session.execute(
@@ -93,23 +93,32 @@ def changes_after(session: Session, seq: int, *, limit: int, identity: str) -> l
 
 def _load(session: Session, document_ids: Sequence[int], identity: str) -> dict[int, IndexedDocument]:
     heads = session.execute(
-        select(Document.id, Document.vector_store_id, VectorStoreFile.attributes)
+        select(Document.id, Document.vector_store_id, VectorStoreFile.attributes, DocumentEmbedding.in_chunks)
         .join(VectorStoreFile, VectorStoreFile.id == Document.vector_store_file_id)
-        .join(VectorStore, VectorStore.id == Document.vector_store_id)
-        .where(Document.id.in_(document_ids), VectorStore.embedding_identity == identity)
+        .join(DocumentEmbedding, DocumentEmbedding.document_id == Document.id)
+        .where(Document.id.in_(document_ids), DocumentEmbedding.identity == identity)
     ).all()
-    # Plain rows: objects of the mapped class take twice the time.
-    columns = (Chunk.document_id, Chunk.id, Chunk.context, Chunk.text, Chunk.windows, Chunk.vectors)
-    query = select(*columns).where(Chunk.document_id.in_([head.id for head in heads]))
-    # The order of an index, which is also that of the numbers: no row waits to be sorted.
-    query = query.order_by(Chunk.document_id, Chunk.ordinal)
     chunks: dict[int, list[Any]] = {head.id: [] for head in heads}
-    for row in session.execute(query):
-        chunks[row.document_id].append(row)
-    return {
-        document_id: _indexed(document_id, store_id, attributes, chunks[document_id])
-        for document_id, store_id, attributes in heads
-    }
+    for in_chunks in {head.in_chunks for head in heads}:
+        of_these = Chunk.document_id.in_([head.id for head in heads if head.in_chunks == in_chunks])
+        query = with_vectors(
+            Chunk.document_id, Chunk.id, Chunk.context, Chunk.text, beside=None if in_chunks else identity
+        )
+        # The order of an index, which is also that of the numbers: no row waits to be sorted.
+        for row in session.execute(query.where(of_these).order_by(Chunk.document_id, Chunk.ordinal)):
+            chunks[row.document_id].append(row)
+    return {head.id: _indexed(head.id, head.vector_store_id, head.attributes, chunks[head.id]) for head in heads}
+
+
+def with_vectors(*columns: Any, beside: str | None) -> Select[Any]:
+    """Select columns of chunks, and `windows` and `vectors`: the chunks' own, or those of the model `beside` them.
+
+    Plain rows: objects of the mapped class take twice the time.
+    """
+    if beside is None:
+        return select(*columns, Chunk.windows, Chunk.vectors)
+    of_model: ColumnElement[bool] = and_(ChunkVectors.chunk_id == Chunk.id, ChunkVectors.identity == beside)
+    return select(*columns, ChunkVectors.windows, ChunkVectors.vectors).select_from(Chunk).join(ChunkVectors, of_model)
 
 
 def _indexed(document_id: int, store_id: str, attributes: Mapping[str, Any], chunks: Sequence[Any]) -> IndexedDocument:
@@ -127,7 +136,7 @@ def _indexed(document_id: int, store_id: str, attributes: Mapping[str, Any], chu
     )
 
 
-def vectors_of(chunk: Chunk) -> NDArray[np.float16]:
+def vectors_of(chunk: Chunk | ChunkVectors) -> NDArray[np.float16]:
     """Return a chunk's vectors, float16, shape (windows, dimension)."""
     return np.frombuffer(chunk.vectors, dtype=np.float16).reshape(chunk.windows, -1)
 

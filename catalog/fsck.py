@@ -4,13 +4,26 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from sqlalchemy import func, select
+from sqlalchemy import exists, func, select
 from sqlalchemy.orm import Session, aliased, undefer
 
 from catalog.blobs import BlobStore
 from catalog.database import Database
 from catalog.files import SWEEP_MIN_AGE_S
-from catalog.models import ArchiveMember, Change, Chunk, Document, File, JobStatus, UploadPart, VectorStoreFile
+from catalog.models import (
+    ArchiveMember,
+    Change,
+    Chunk,
+    ChunkVectors,
+    Document,
+    DocumentEmbedding,
+    EmbeddingModel,
+    File,
+    JobStatus,
+    UploadPart,
+    VectorStore,
+    VectorStoreFile,
+)
 
 # A job whose lease ended this long ago, with workers running, is stuck.
 STUCK_AFTER_S = 300.0
@@ -35,6 +48,7 @@ def check(database: Database, blobs: BlobStore, *, orphan_age_s: float = SWEEP_M
             *_job_problems(session),
             *_archive_problems(session),
             *_document_problems(session),
+            *_embedding_problems(session),
             *_feed_problems(session),
         ]
 
@@ -104,6 +118,31 @@ def _chunk_problems(session: Session, document_id: int) -> Iterator[Problem]:
         if not chunk.vectors or len(chunk.vectors) % (2 * chunk.windows):
             yield Problem(kind="broken vector", detail=f"chunk {chunk.id} has {len(chunk.vectors)} bytes of vectors")
     session.expunge_all()
+
+
+def _embedding_problems(session: Session) -> Iterator[Problem]:
+    own = select(DocumentEmbedding.document_id).where(DocumentEmbedding.in_chunks)
+    for document_id in session.scalars(select(Document.id).where(Document.id.not_in(own))):
+        yield Problem(kind="nameless vectors", detail=f"nothing says which model made those of document {document_id}")
+    of_store = (
+        DocumentEmbedding.document_id == Document.id,
+        DocumentEmbedding.identity == VectorStore.embedding_identity,
+    )
+    unsearchable = select(Document.id, VectorStore.embedding_identity)
+    unsearchable = unsearchable.join(VectorStore, VectorStore.id == Document.vector_store_id)
+    for document_id, identity in session.execute(unsearchable.where(~exists().where(*of_store))):
+        yield Problem(kind="lost vectors", detail=f"document {document_id} has none of its store's model, {identity}")
+    beside = select(ChunkVectors.identity, Chunk.document_id, func.count().label("count"))
+    beside = beside.join(Chunk, Chunk.id == ChunkVectors.chunk_id).group_by(ChunkVectors.identity, Chunk.document_id)
+    counts = {(row.document_id, row.identity): row.count for row in session.execute(beside)}
+    marked = select(Document.id, DocumentEmbedding.identity, Document.chunk_count)
+    marked = marked.join(DocumentEmbedding, DocumentEmbedding.document_id == Document.id)
+    for document_id, identity, chunks in session.execute(marked.where(~DocumentEmbedding.in_chunks)):
+        if counts.get((document_id, identity), 0) != chunks:
+            yield Problem(kind="lost vectors", detail=f"document {document_id} lacks some of {identity}")
+    known = set(session.scalars(select(EmbeddingModel.identity)))
+    for identity in sorted({identity for _, identity in counts} - known):
+        yield Problem(kind="orphan vectors", detail=f"chunks have vectors of {identity}, which is no model's")
 
 
 def _feed_problems(session: Session) -> Iterator[Problem]:

@@ -276,6 +276,68 @@ class Chunk(Base):
     embedding_key: Mapped[str] = mapped_column(index=True)
 
 
+class DocumentEmbedding(Base):
+    """A document has vectors of a model, for all of its chunks. Written behind the vectors."""
+
+    __tablename__ = "document_embeddings"
+
+    document_id: Mapped[int] = mapped_column(ForeignKey("documents.id", ondelete="CASCADE"), primary_key=True)
+    # EmbeddingIdentity.key of the model.
+    identity: Mapped[str] = mapped_column(primary_key=True)
+    # Whether they are the chunks' own, which each document has of one model; the others' are ChunkVectors.
+    in_chunks: Mapped[bool]
+
+
+class ChunkVectors(Base):
+    """Vectors of a chunk beside its own, made by another model. Columns as in Chunk."""
+
+    __tablename__ = "chunk_vectors"
+
+    chunk_id: Mapped[int] = mapped_column(_Number, ForeignKey("chunks.id", ondelete="CASCADE"), primary_key=True)
+    identity: Mapped[str] = mapped_column(primary_key=True)
+    windows: Mapped[int]
+    vectors: Mapped[bytes] = mapped_column(LargeBinary)
+    embedding_key: Mapped[str] = mapped_column(index=True)
+
+
+class ModelRole(StrEnum):
+    """What an embedding model is to the catalog; at most one has each role."""
+
+    # Embeds questions and what is published; every store that can be searched has it.
+    CURRENT = "current"
+    # Documents are being embedded with it.
+    NEXT = "next"
+    # Was current; its vectors are kept for the way back.
+    PREVIOUS = "previous"
+
+
+class EmbeddingModel(Base):
+    """A model that a migration knows. There is none until the first one begins: the settings name the model."""
+
+    __tablename__ = "embedding_models"
+    __table_args__ = {"sqlite_autoincrement": True}  # noqa: RUF012
+
+    number: Mapped[int] = mapped_column(_Number, primary_key=True)
+    identity: Mapped[str] = mapped_column(unique=True)
+    # The settings that name it, of those that this machine's own are laid under.
+    settings: Mapped[dict[str, Any]]
+    role: Mapped[str]
+    # Until then processes open it, so that they have it when it becomes current; 0 is not at all.
+    awaited_until: Mapped[float] = mapped_column(default=0.0)
+
+
+class ModelReader(Base):
+    """A process that answers searches, while a model is awaited."""
+
+    __tablename__ = "model_readers"
+
+    name: Mapped[str] = mapped_column(primary_key=True)
+    # Of the model that it has opened, beside the current one; 0 while it has not.
+    number: Mapped[int]
+    # A process that has not said anything since is dead.
+    until: Mapped[float]
+
+
 class Change(Base):
     """The change feed: document `document_id` appeared, changed or went. Search replicas follow it."""
 

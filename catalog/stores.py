@@ -9,9 +9,9 @@ from sqlalchemy import delete as delete_rows
 from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
-from catalog import archives, documents, feed, files, jobs
+from catalog import archives, documents, embeddings, feed, files, jobs
 from catalog.database import Database, portions
-from catalog.errors import Conflict, IndexIncompatible, InvalidRequest, NotFound
+from catalog.errors import Conflict, InvalidRequest, NotFound
 from catalog.ids import VECTOR_STORE, new_id
 from catalog.models import Document, File, FileBatchEntry, JobStatus, VectorStore, VectorStoreFile
 from catalog.paging import Page, PageRequest, fetch_page
@@ -24,6 +24,7 @@ _LAST_ACTIVE_RESOLUTION_S: Final = 3600.0
 class NewVectorStore:
     project_id: str
     name: str
+    # Of the model that the process has open; where the catalog knows a current one it is that one's.
     embedding_identity: str
     description: str | None = None
     metadata: Mapping[str, str] = field(default_factory=dict)
@@ -50,7 +51,7 @@ def create(session: Session, new: NewVectorStore) -> VectorStore:
         created_at=now,
         last_active_at=now,
         expires_after_days=new.expires_after_days,
-        embedding_identity=new.embedding_identity,
+        embedding_identity=embeddings.identity_for_new(session, new.embedding_identity),
     )
     session.add(store)
     return store
@@ -250,17 +251,14 @@ def sources(session: Session, store: VectorStore) -> dict[str, tuple[VectorStore
 def check_usable(session: Session, store_ids: Iterable[str], identity: str) -> list[str]:
     """Check that these stores can be searched and added to; return those whose use has to be noted.
 
-    `identity`: key of the embedding model in use. Raises IndexIncompatible for a store with vectors of another one,
-    InvalidRequest for an expired store.
+    `identity`: key of the embedding model in use. Raises ModelReplaced when it is not the current one any more,
+    IndexIncompatible for a store with vectors of another one, InvalidRequest for an expired store.
     """
     now = time.time()
     unnoted = []
     for store in session.scalars(select(VectorStore).where(VectorStore.id.in_(list(store_ids)))):
         if store.embedding_identity != identity:
-            raise IndexIncompatible(
-                f"Vector store {store.id!r} ({store.name}) was embedded with {store.embedding_identity}, and this "
-                f"server embeds with {identity}: set embedding_model back, or make a new store from its files."
-            )
+            raise embeddings.mismatch(session, store, identity)
         if store.is_expired(now):
             raise InvalidRequest(f"Vector store {store.id!r} ({store.name}) has expired.", param="vector_store_ids")
         if store.expires_after_days is not None and store.last_active_at < now - _LAST_ACTIVE_RESOLUTION_S:

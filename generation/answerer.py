@@ -16,7 +16,7 @@ from generation.packing import Packed, pack
 from generation.prompts import PromptTemplate
 from retrieval.indexes.base import Scope
 from retrieval.passages import Passage
-from retrieval.searcher import Ranking, Searcher, SearchRequest, SearchResult
+from retrieval.searcher import PassageSearch, Ranking, SearchRequest, SearchResult
 
 REFUSAL_TEXT: Final = "These documents do not contain the answer to this question."
 DEFAULT_MAX_TOKENS: Final = 1024
@@ -89,7 +89,9 @@ AnswerEvent = Searched | TextDelta | Citation | Answer
 class Answerer:
     """Searches, prompts, generates and cites. Every citation that it gives out was re-read from the stored text."""
 
-    def __init__(self, database: Database, searcher: Searcher, generator: Generator, template: PromptTemplate) -> None:
+    def __init__(
+        self, database: Database, searcher: PassageSearch, generator: Generator, template: PromptTemplate
+    ) -> None:
         self._database = database
         self._searcher = searcher
         self._generator = generator

@@ -53,6 +53,8 @@ class Draft:
     progress: Progress
     filename: str
     content_key: str
+    # EmbeddingIdentity.key of the model that embeds it.
+    embedding_identity: str
     parsed: ParsedDocument
     chunks: ChunkSpool
     # Of an archive: the files that were unpacked from it.
@@ -87,6 +89,7 @@ class Draft:
             page_spans=page_spans(self.parsed),
             warnings=self.parsed.warnings,
             content_key=self.content_key,
+            embedding_identity=self.embedding_identity,
             chunk_count=len(self.chunks),
             chunks=self.chunks,
             members=self.members,
@@ -178,6 +181,7 @@ class Pipeline:
             filename=file.filename,
             # Nobody copies an archive's document: the copy would be without the files.
             content_key=f"{key} of {file.id}" if members else key,
+            embedding_identity=self.embedder.identity.key,
             parsed=parsed,
             chunks=ChunkSpool(self.blobs.staging),
             members=members,
@@ -203,6 +207,20 @@ class Pipeline:
             draft = self.parse(job, self.facts([job]), progress, sandbox)
         list(self.embed([draft]))
         return draft.record()
+
+    def embed_texts(self, contexts: Sequence[str], texts: Sequence[str]) -> list[tuple[str, NDArray[np.float16]]]:
+        """Return embedding key and vectors, float16, shape (windows, dimension), of chunks that are cut already.
+
+        Perhaps for another model: of a context that takes more than its share of a window the end counts, as always.
+        """
+        contexts = [self._clipped(context) for context in contexts]
+        vectors = self._vectors(contexts, texts)
+        keys = [self._embedding_key(context, text) for context, text in zip(contexts, texts, strict=True)]
+        return [(key, vectors[key]) for key in keys]
+
+    def _clipped(self, context: str) -> str:
+        spans, budget = self.embedder.token_spans(context), self._window // _MAX_CONTEXT_SHARE
+        return context if len(spans) <= budget else context[spans[-budget][0] :]
 
     def _steps(self, drafts: Sequence[Draft]) -> Iterator[tuple[Draft, ChunkSpan | None]]:
         """Yield every chunk of every draft, and None at a draft's end."""

@@ -16,7 +16,7 @@ _BATCH_CHANGES: Final = 1000
 def compact_lexical(database: Database, path: Path, *, identity: str, wait_s: float) -> int:
     """Remove every trace of deleted documents from the folder, also where no search has followed the catalog since.
 
-    `identity`: key of the embedding model; documents of stores with another one are not indexed.
+    `identity`: key of the embedding model; documents without vectors of it are not indexed.
     Returns how many passages were still there. Searches go on meanwhile; where there was something to remove, the
     folder is written anew in one commit. Raises ServiceUnavailable when another process writes longer than `wait_s`.
     """

@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 from catalog import feed
 from catalog.database import Database
 from catalog.fsck import Problem
-from catalog.models import Document, VectorStore
+from catalog.models import Document, DocumentEmbedding
 from retrieval.indexes.base import PassageIndex
 from retrieval.indexes.snapshots import Snapshots
 from retrieval.indexes.vectors import VectorReplica
@@ -24,7 +24,7 @@ log = logging.getLogger(__name__)
 def check_lexical(database: Database, path: Path, *, identity: str) -> list[Problem]:
     """Return what differs, as of the change that the lexical index has seen.
 
-    `identity`: key of the embedding model; the documents of stores with another one are not to be found either.
+    `identity`: key of the embedding model; documents without vectors of it are not to be found.
     A lag behind the catalog is no problem.
     """
     if not path.exists():
@@ -86,11 +86,11 @@ def load_vectors(database: Database, snapshots: Snapshots, *, identity: str) -> 
 
 
 def _searchable(session: Session, identity: str) -> dict[int, int]:
-    """Return the documents whose vectors can be compared with a query, with how many chunks each has."""
+    """Return the documents with vectors of the model, with how many chunks each has."""
     rows = session.execute(
         select(Document.id, Document.chunk_count)
-        .join(VectorStore, VectorStore.id == Document.vector_store_id)
-        .where(VectorStore.embedding_identity == identity)
+        .join(DocumentEmbedding, DocumentEmbedding.document_id == Document.id)
+        .where(DocumentEmbedding.identity == identity)
     )
     return {row.id: row.chunk_count for row in rows}
 
@@ -130,6 +130,14 @@ class SharedIndex(PassageIndex, Protocol):
 
     def reset(self) -> None:
         """Delete everything and begin again at position 0."""
+        ...
+
+    def drop(self) -> None:
+        """Delete everything for good; the index is not used afterwards."""
+        ...
+
+    def close(self) -> None:
+        """As in PassageIndex."""
         ...
 
 

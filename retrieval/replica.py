@@ -23,7 +23,7 @@ class Replica:
     """
 
     def __init__(self, database: Database, index: PassageIndex, *, identity: str, turn: Turn = nullcontext) -> None:
-        """`identity`: key of the embedding model; documents of stores with another one are not indexed.
+        """`identity`: key of the embedding model; documents without vectors of it are not indexed.
 
         `turn`: what an index that is shared by processes waits for before each step, so that one of them works.
         """

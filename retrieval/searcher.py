@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
-from typing import Final
+from typing import Final, Protocol
 
 from catalog import documents, stores
 from catalog.database import Database
@@ -76,11 +76,20 @@ class SearchResult:
     stages: Sequence[Stage] = ()
 
 
+class PassageSearch(Protocol):
+    """Answers search requests."""
+
+    def search(self, request: SearchRequest) -> SearchResult:
+        """As Searcher does, and with its errors."""
+        ...
+
+
 class Searcher:
     """Embeds the query, gathers dense and lexical candidates, fuses them, and loads the best passages.
 
     A search sees everything that was committed before it began. An error is raised, never an empty list: also
-    IndexIncompatible, when a store in scope was embedded with another model, and InvalidRequest for an expired one.
+    IndexIncompatible, when a store in scope was embedded with another model, ModelReplaced, when that is the current
+    one since a moment ago, and InvalidRequest for an expired store.
     """
 
     def __init__(
@@ -199,7 +208,9 @@ class Searcher:
 
     def _diversified(self, passages: Sequence[Passage], request: SearchRequest) -> list[Passage]:
         with self._database.read() as session:
-            vectors = documents.load_vectors(session, [passage.chunk.chunk_id for passage in passages])
+            vectors = documents.load_vectors(
+                session, [passage.chunk.chunk_id for passage in passages], identity=self._embedder.identity.key
+            )
         known = [passage for passage in passages if passage.chunk.chunk_id in vectors]
         return stages.diversify(known, vectors, diversity=request.ranking.diversity, limit=request.limit)
 

@@ -98,6 +98,7 @@ def a_document_record(*texts: str, **overrides: Any) -> DocumentRecord:
         "page_spans": [],
         "warnings": [],
         "content_key": f"content {next(_numbers)}",
+        "embedding_identity": IDENTITY,
         "chunk_count": len(chunks),
         "chunks": chunks,
     }
@@ -121,7 +122,8 @@ def publish_text(
     queued = an_entry(database, store, file, **(entry or {}))
     job = a_claim(database)
     assert job.id == queued.id, "another job was waiting"
-    return documents.publish(database, job, a_document_record(*texts, **overrides))
+    fields = {"embedding_identity": store.embedding_identity} | overrides
+    return documents.publish(database, job, a_document_record(*texts, **fields))
 
 
 def an_indexed_document(document_id: int = 1, *texts: str, **overrides: Any) -> IndexedDocument:

@@ -21,13 +21,14 @@ _ORDER: Final = (
     "status",
     "fsck",
     "compact",
+    "reindex",
     "doctor",
 )
 
 
 def load_commands() -> typer.Typer:
     """Return the command tree with every command registered."""
-    from api.cli import doctor, documents, evaluation, keys, processes, questions, system  # noqa: F401  (they register)
+    from api.cli import doctor, documents, evaluation, keys, processes, questions, reindex, system  # noqa: F401  (they register)
 
     app.registered_commands.sort(key=lambda command: _ORDER.index(_name(command)))
     return app

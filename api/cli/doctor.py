@@ -15,8 +15,9 @@ from rich.table import Table
 from rich.text import Text
 
 from api.cli.root import app, configure_logging, console
+from api.models import Model, current_model, models_folder
 from api.settings import Settings, load_settings
-from api.wiring import make_embedder, models_folder, open_catalog, open_services, workers_folder
+from api.wiring import open_catalog, open_services, workers_folder
 from catalog.errors import FootnoteError
 from ingest.parsers import OcrOptions
 from ingest.parsers.ocr import OcrUnavailable, open_tesseract
@@ -46,8 +47,9 @@ def doctor(
             state, detail, failed = "failed", str(error), True
         table.add_row(name, Text(state, "green" if state == "ok" else "red"), Text(detail))
     console.print(table)
-    if settings.embedding_backend == "openvino":
-        failed = not _show_calibration(settings, anew=calibrate) or failed
+    in_use = _model(settings).settings
+    if in_use.embedding_backend == "openvino":
+        failed = not _show_calibration(in_use, anew=calibrate) or failed
     if failed:
         raise typer.Exit(1)
 
@@ -81,8 +83,18 @@ def _blobs(settings: Settings) -> str:
         return f"{settings.resolved_blob_url}, writable"
 
 
+def _model(settings: Settings) -> Model:
+    """Return the model in use; while the catalog cannot say, that of the settings, so that each part has its check."""
+    try:
+        with open_catalog(settings) as catalog:
+            return current_model(settings, catalog.database)
+    except FootnoteError:
+        return Model(settings=settings)
+
+
 def _embedder(settings: Settings) -> str:
-    embedder = make_embedder(settings)
+    model = _model(settings)
+    embedder = model.open()
     # 64 texts of about 120 tokens, as chunks are.
     texts = [f"{i} " + "the compressor of a cold store runs warm when its condenser is dirty " * 9 for i in range(64)]
     embedder.embed_documents(texts[:4])
@@ -91,7 +103,7 @@ def _embedder(settings: Settings) -> str:
     rate = len(texts) / (time.perf_counter() - started)
     precision = getattr(embedder, "precision", "")
     embedder.close()
-    kind = f"{settings.embedding_backend} {precision}".strip()
+    kind = f"{model.settings.embedding_backend} {precision}".strip()
     return f"{embedder.identity.key} on {kind}, {rate:.0f} texts/s of 120 tokens"
 
 

@@ -2,7 +2,6 @@
 
 import threading
 from collections.abc import Callable
-from contextlib import closing
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -14,8 +13,9 @@ from rich.text import Text
 
 from api.cli.intake import find_store, has_news, open_store, print_report, process, read, stoppable
 from api.cli.root import app, configure_logging, console
+from api.models import open_current_embedder
 from api.settings import Settings, load_settings
-from api.wiring import Catalog, make_embedder, open_catalog
+from api.wiring import Catalog, open_catalog
 from catalog import stores
 from catalog.errors import FootnoteError, InvalidRequest
 from catalog.models import DEFAULT_PROJECT
@@ -40,7 +40,11 @@ def ingest(
     configure_logging(settings)
     source = LocalSource(folder, state=settings.home)
     options = SyncOptions(max_bytes=settings.max_file_bytes, prune=False)
-    with stoppable(), open_catalog(settings) as catalog, closing(make_embedder(settings)) as embedder:
+    with (
+        stoppable(),
+        open_catalog(settings) as catalog,
+        open_current_embedder(settings, catalog.database) as embedder,
+    ):
         is_good = _follow(settings, catalog, embedder, source, store or source.name, options, is_brief=False)
     if not is_good:
         raise typer.Exit(1)
@@ -93,7 +97,7 @@ def sync(
             report = read(catalog, find_store(catalog, name), source, options)
             is_good = print_report(catalog, None, report, is_brief=True)
         else:
-            with closing(make_embedder(settings)) as embedder:
+            with open_current_embedder(settings, catalog.database) as embedder:
                 round_ = partial(_follow, settings, catalog, embedder, source, name)
                 is_good = _watch(source, round_, options, interval) if watch else round_(options)
     if not is_good:

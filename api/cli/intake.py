@@ -24,7 +24,7 @@ from rich.text import Text
 from api.cli.root import console
 from api.settings import Settings
 from api.wiring import Catalog, make_worker, workers_folder
-from catalog import sources, stores
+from catalog import embeddings, sources, stores
 from catalog.archives import MEMBER_SEPARATOR
 from catalog.errors import ServiceUnavailable
 from catalog.models import DEFAULT_PROJECT, JobStatus, VectorStore
@@ -110,6 +110,9 @@ def process(settings: Settings, catalog: Catalog, embedder: Embedder, store: Vec
         while not stop.is_set() and not done.is_set():
             if worker.run_one(stop):
                 continue
+            # What it publishes would be refused: other workers, or the same command once more, have the new model.
+            with catalog.database.read() as session:
+                embeddings.check_current(session, embedder.identity.key)
             if not _unfinished(catalog, store):
                 break
             done.wait(_IDLE_S)

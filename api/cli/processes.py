@@ -33,7 +33,9 @@ def serve(
 @app.command()
 def worker(die_with_parent: _DieWithParent = False) -> None:
     """Process queued files until stopped. Any number may run, on this machine or (PostgreSQL) on others."""
-    from api.wiring import make_embedder, make_worker, open_catalog, workers_folder
+    from api.live import until_replaced
+    from api.models import open_current_embedder
+    from api.wiring import make_worker, open_catalog, workers_folder
     from ingest.worker import presence
 
     settings = load_settings()
@@ -42,9 +44,13 @@ def worker(die_with_parent: _DieWithParent = False) -> None:
     os.nice(settings.worker_niceness)
     stop = _stop_on_signals(die_with_parent)
     with open_catalog(settings) as catalog, presence(catalog.database, workers_folder(settings)) as name:
-        embedder = make_embedder(settings)
-        make_worker(settings, catalog, embedder, name=name).run(stop)
-        embedder.close()
+        # Once more with each model that becomes current.
+        while not stop.is_set():
+            with (
+                open_current_embedder(settings, catalog.database) as embedder,
+                until_replaced(catalog.database, embedder.identity.key, stop) as ended,
+            ):
+                make_worker(settings, catalog, embedder, name=name).run(ended)
 
 
 @app.command(hidden=True)

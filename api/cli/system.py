@@ -1,7 +1,6 @@
 """footnote fsck | compact"""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -9,11 +8,13 @@ import typer
 from rich.text import Text
 
 from api.cli.root import app, configure_logging, console
+from api.models import Model, all_models
 from api.settings import Settings, load_settings
-from api.wiring import Catalog, lexical_path, make_embedder, open_catalog, open_qdrant, vectors_folder
+from api.wiring import Catalog, open_catalog, open_qdrant
 from catalog import compaction, files, fsck
 from retrieval.compaction import compact_lexical
 from retrieval.consistency import SharedIndex, check_lexical, check_shared
+from retrieval.embedders.base import dimension_of
 from retrieval.indexes.snapshots import delete_snapshot
 
 
@@ -29,11 +30,10 @@ def check(
             console.print(f"Deleted {files.sweep(catalog.database, catalog.blobs)} unused blobs.")
         problems = fsck.check(catalog.database, catalog.blobs)
         if settings.index == "faiss":
-            embedder = make_embedder(settings)
-            problems += check_lexical(catalog.database, lexical_path(settings), identity=embedder.identity.key)
-            embedder.close()
+            for model in all_models(settings, catalog.database):
+                problems += check_lexical(catalog.database, model.lexical, identity=model.known_identity())
         if settings.index == "qdrant":
-            with _shared_index(settings, catalog) as (index, identity):
+            for index, identity in _shared_indexes(settings, catalog):
                 problems += check_shared(catalog.database, index, identity=identity)
     for problem in problems:
         console.print(Text(f"{problem.kind}: {problem.detail}", "red"))
@@ -60,31 +60,33 @@ def compact(
             f"{removed.staged} unfinished uploads and {removed.rows} rows that belonged to nothing."
         )
         if settings.index == "faiss":
-            if delete_snapshot(vectors_folder(settings)):
+            models = all_models(settings, catalog.database)
+            deleted = [delete_snapshot(model.vectors) for model in models]
+            if any(deleted):
                 console.print("The snapshot of the vectors is removed; the service writes the next one without them.")
-            embedder = make_embedder(settings)
-            identity = embedder.identity.key
-            embedder.close()
-            purged = compact_lexical(catalog.database, lexical_path(settings), identity=identity, wait_s=wait)
+            purged = sum(_purge(catalog, model, wait_s=wait) for model in models)
             console.print(f"Purged {purged} passages of deleted documents; the lexical index is written anew.")
         if settings.index == "qdrant":
-            with _shared_index(settings, catalog) as (index, _):
-                console.print(f"Deleted {index.sweep()} chunks that interrupted processes left in Qdrant.")
+            swept = sum(index.sweep() for index, _ in _shared_indexes(settings, catalog))
+            console.print(f"Deleted {swept} chunks that interrupted processes left in Qdrant.")
         compaction.rewrite(catalog.database, wait_s=wait)
         console.print("The catalog is written anew." if catalog.database.is_sqlite else "The catalog is vacuumed.")
     console.print(f"{max(0, before - _bytes_below(settings.home)):,} bytes freed in {settings.home}.")
 
 
-@contextmanager
-def _shared_index(settings: Settings, catalog: Catalog) -> Iterator[tuple[SharedIndex, str]]:
-    """Yield the index on the Qdrant server, and the key of the embedding model."""
-    embedder = make_embedder(settings)
-    index = open_qdrant(settings, catalog.database, embedder.identity)
-    try:
-        yield index, embedder.identity.key
-    finally:
-        index.close()
-        embedder.close()
+def _purge(catalog: Catalog, model: Model, *, wait_s: float) -> int:
+    return compact_lexical(catalog.database, model.lexical, identity=model.known_identity(), wait_s=wait_s)
+
+
+def _shared_indexes(settings: Settings, catalog: Catalog) -> Iterator[tuple[SharedIndex, str]]:
+    """Yield the index of each embedding model on the Qdrant server, and the key of the model."""
+    for model in all_models(settings, catalog.database):
+        identity = model.known_identity()
+        index = open_qdrant(settings, catalog.database, identity=identity, dimension=dimension_of(identity))
+        try:
+            yield index, identity
+        finally:
+            index.close()
 
 
 def _bytes_below(folder: Path) -> int:

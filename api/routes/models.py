@@ -44,20 +44,22 @@ def retrieve_model(services: ServicesOf, _caller: CallerOf, model: str) -> dict[
 @router.post("/embeddings")
 def create_embeddings(services: ServicesOf, _caller: CallerOf, body: CreateEmbeddings) -> dict[str, Any]:
     """Embed texts with the model that embeds documents and questions. A text that is too long for it is refused."""
-    identity = services.embedder.identity
+    # One for the whole request: another model may become current meanwhile.
+    embedder = services.embedder
+    identity = embedder.identity
     if body.model != identity.model:
         raise NotFound(f"There is no embedding model {body.model!r}; it is {identity.model!r}.", param="model")
     if body.dimensions not in {None, identity.dimension}:
         raise UnsupportedParameter(f"{identity.model} has {identity.dimension} dimensions only.", param="dimensions")
     texts = [body.input] if isinstance(body.input, str) else body.input
-    tokens = [len(services.embedder.token_spans(text)) for text in texts]
-    if max(tokens) > services.embedder.max_tokens:
+    tokens = [len(embedder.token_spans(text)) for text in texts]
+    if max(tokens) > embedder.max_tokens:
         position = tokens.index(max(tokens))
         raise InvalidRequest(
-            f"input[{position}] has {tokens[position]} tokens; {identity.model} reads {services.embedder.max_tokens}.",
+            f"input[{position}] has {tokens[position]} tokens; {identity.model} reads {embedder.max_tokens}.",
             param="input",
         )
-    vectors = services.embedder.embed_documents(texts).astype("<f4")
+    vectors = embedder.embed_documents(texts).astype("<f4")
     as_base64 = body.encoding_format == "base64"
     data = [
         {

@@ -14,8 +14,9 @@ import httpx
 import numpy as np
 from sqlalchemy import select
 
+from api.models import models_folder
 from api.settings import load_settings
-from api.wiring import models_folder, open_catalog
+from api.wiring import open_catalog
 from benchmarks.deletion import service
 from benchmarks.peers.adapters.footnote import STORE
 from benchmarks.peers.process import SystemProcess, started

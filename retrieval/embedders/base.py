@@ -28,6 +28,11 @@ class EmbeddingIdentity:
         return f"{self.model}@{self.revision[:12]}/{self.dimension}"
 
 
+def dimension_of(identity: str) -> int:
+    """Return the dimension that is part of an identity's key."""
+    return int(identity.rpartition("/")[2])
+
+
 class Embedder(Protocol):
     """Turns texts into vectors of L2 norm 1, so that a dot product is a cosine.
 

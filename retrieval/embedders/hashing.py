@@ -3,18 +3,20 @@
 import hashlib
 import re
 from collections.abc import Sequence
+from typing import Final
 
 import numpy as np
 
 from retrieval.embedders.base import EmbeddingIdentity, TokenSpan, Vectors
 
+DIMENSION: Final = 64
 _WORD = re.compile(r"\w+")
 
 
 class HashingEmbedder:
     """Texts with the same words in any order get the same vector; texts without a common word are nearly orthogonal."""
 
-    def __init__(self, *, dimension: int = 64, max_tokens: int = 256) -> None:
+    def __init__(self, *, dimension: int = DIMENSION, max_tokens: int = 256) -> None:
         self.identity = EmbeddingIdentity(model="hashing", revision=f"{max_tokens}", dimension=dimension)
         self.max_tokens = max_tokens
 

@@ -19,8 +19,12 @@ def open_embedder(
     device: str | None = None,
     prefixes: WantedPrefixes | None = None,
     remote: RemoteModel | None = None,
+    dimension: int | None = None,
 ) -> Embedder:
-    """Return the embedder of `backend`: openvino, torch, openai or hashing. Raises ConfigurationError for others."""
+    """Return the embedder of `backend`: openvino, torch, openai or hashing. Raises ConfigurationError for others.
+
+    `dimension`: of hashing; that of a remote model is in `remote`, and the others have their own.
+    """
     match backend:
         case "openvino":
             return OpenVinoEmbedder(model, cache=cache, precision=precision, threads=threads, prefixes=prefixes)
@@ -35,9 +39,9 @@ def open_embedder(
                 raise ConfigurationError("embedding_backend='openai' needs embedding_url, for example http://HOST/v1.")
             return OpenAIEmbedder(model, remote, prefixes=prefixes)
         case "hashing":
-            from retrieval.embedders.hashing import HashingEmbedder
+            from retrieval.embedders.hashing import DIMENSION, HashingEmbedder
 
-            return HashingEmbedder()
+            return HashingEmbedder(dimension=dimension or DIMENSION)
         case _:
             raise ConfigurationError(
                 f"embedding_backend={backend!r} is not known; use openvino, torch, openai or hashing."

@@ -110,6 +110,10 @@ class QdrantIndex:
         self._seen = 0
         self._collection.open()
 
+    def drop(self) -> None:
+        """Delete the collection."""
+        self._collection.drop()
+
     def chunk_counts(self) -> tuple[dict[int, int], dict[int, int]]:
         """Return how many chunks of each document searches can find, and how many wait, or were left, unannounced."""
         visible: dict[int, int] = {}

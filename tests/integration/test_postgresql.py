@@ -31,6 +31,7 @@ from tests.unit.catalog.test_database import (  # noqa: F401
 )
 from tests.unit.catalog.test_documents import *  # noqa: F403
 from tests.unit.catalog.test_doorbell import *  # noqa: F403
+from tests.unit.catalog.test_embeddings import *  # noqa: F403
 from tests.unit.catalog.test_estimates import *  # noqa: F403
 from tests.unit.catalog.test_expiry import *  # noqa: F403
 from tests.unit.catalog.test_feed import *  # noqa: F403

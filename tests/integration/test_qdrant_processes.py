@@ -8,13 +8,13 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from sqlalchemy import func, select
+from sqlalchemy import func, select, update
 
 from catalog import documents, feed, stores
 from catalog.blobs import BlobStore
 from catalog.database import Database
 from catalog.errors import ServiceUnavailable
-from catalog.models import Document, VectorStore, VectorStoreFile
+from catalog.models import Document, DocumentEmbedding, VectorStoreFile
 from retrieval.consistency import check_shared, reset_if_ahead
 from retrieval.embedders.hashing import HashingEmbedder
 from retrieval.filters import parse_filter
@@ -214,7 +214,7 @@ def test_a_document_stays_visible_while_its_attributes_change(cluster: Cluster) 
 
 
 def test_a_late_removal_spares_a_document_that_came_back(cluster: Cluster) -> None:
-    """A store that goes to another embedding model and back keeps its document; the removal between arrives last."""
+    """A document that goes to another embedding model and back is kept; the removal between arrives last."""
     cluster.publish("words")
     cluster.one.replica.catch_up()
     with cluster.database.read() as session:
@@ -222,8 +222,7 @@ def test_a_late_removal_spares_a_document_that_came_back(cluster: Cluster) -> No
 
     def switch(identity: str) -> None:
         with cluster.database.write() as session:
-            store = session.scalars(select(VectorStore)).one()
-            store.embedding_identity = identity
+            session.execute(update(DocumentEmbedding).values(identity=identity))
             feed.record(cluster.database, session, [document_id])
 
     def meanwhile() -> None:

@@ -125,6 +125,25 @@ def test_fsck_compact_and_doctor_look_at_qdrant(command: Command, fresh: Footnot
     assert "refuses the API key" in " ".join(result.out.split())
 
 
+@pytest.mark.usefixtures("on_qdrant")
+def test_another_embedding_model_has_another_collection(command: Command, fresh: Footnote) -> None:  # noqa: F811
+    """It is filled before the switch, and that of the model before is deleted with its vectors."""
+    store = fresh.store()
+    fresh.add(store)
+    fresh.search(store, "boiler")
+    before = fresh.services.replica.index
+    assert command("reindex", "--model", "hashing", "--dimensions", "96").status == 0
+    assert "Brandt" in fresh.search(store, "boiler")[0]["content"][0]["text"]
+    index = fresh.services.replica.index
+    assert (index is before, index.count()) == (False, 1)
+    assert command("fsck").status == 0
+    ask, name = index._collection.ask, before._collection.name  # type: ignore[attr-defined]
+    assert ask(lambda client: client.collection_exists(name))
+    assert command("reindex", "--discard").status == 0
+    assert not ask(lambda client: client.collection_exists(name))
+    assert "Brandt" in fresh.search(store, "boiler")[0]["content"][0]["text"]
+
+
 def _deletion_of(document: int) -> object:
     from qdrant_client import models
 

@@ -5,8 +5,9 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Final
 
+from api.models import models_folder
 from api.settings import load_settings
-from api.wiring import make_worker, models_folder, open_services
+from api.wiring import make_worker, open_services
 from benchmarks.peers.adapters.protocol import serve
 from catalog import stores
 from catalog.models import DEFAULT_PROJECT

@@ -58,6 +58,10 @@ def test_a_sound_catalog_has_no_problems(filled: Database, blobs: BlobStore) -> 
         ("UPDATE chunks SET vectors = x''", "broken vector"),
         ("UPDATE chunks SET vectors = x'000000'", "broken vector"),
         ("DELETE FROM changes", "unannounced document"),
+        ("DELETE FROM document_embeddings", "nameless vectors"),
+        ("UPDATE document_embeddings SET identity = 'other'", "lost vectors"),
+        ("INSERT INTO document_embeddings SELECT id, 'next', FALSE FROM documents", "lost vectors"),
+        ("INSERT INTO chunk_vectors SELECT id, 'next', 1, vectors, 'key' FROM chunks", "orphan vectors"),
         ("DELETE FROM files WHERE bytes = 4", "orphan blob"),
     ],
 )

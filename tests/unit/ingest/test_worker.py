@@ -26,7 +26,7 @@ from ingest.documents import DocumentBuilder
 from ingest.pipeline import Draft, Facts, Progress
 from ingest.spool import ChunkSpool
 from ingest.worker import Worker, presence, release_dead
-from tests.builders import a_chunk_record, a_claim, a_file, a_store, an_entry
+from tests.builders import IDENTITY, a_chunk_record, a_claim, a_file, a_store, an_entry
 
 LEASE_S = 0.3
 
@@ -66,6 +66,7 @@ class ScriptedPipeline:
             progress=progress,
             filename="a.txt",
             content_key=facts.content_key(job),
+            embedding_identity=IDENTITY,
             parsed=builder.build(),
             chunks=ChunkSpool(),
         )
