@@ -88,7 +88,7 @@ def _model(settings: Settings) -> Model:
     try:
         with open_catalog(settings) as catalog:
             return current_model(settings, catalog.database)
-    except FootnoteError:
+    except (FootnoteError, OSError):
         return Model(settings=settings)
 
 
