@@ -70,10 +70,12 @@ def test_an_outage_is_told_and_ends(fresh: Footnote, server: QdrantServer) -> No
     """A search during it is answered with 503 and the reason; the next one works."""
     store = fresh.store(name="house")
     fresh.add(store)
-    server.faults.extend([Fault(path="/points/query", status=503, error="shards are gone")] * 4)
+    # Vectors and words are asked for at the same time, each with its own tries.
+    server.faults.extend([Fault(path="/points/query", status=503, error="shards are gone")] * 8)
     reply = fresh.client.post(f"/v1/vector_stores/{store}/search", json={"query": "boiler"})
     assert (reply.status_code, reply.json()["error"]["code"]) == (503, "service_unavailable")
     assert f"Qdrant at {server.url} does not answer: 503, shards are gone" in reply.json()["error"]["message"]
+    server.faults.clear()
     assert fresh.search(store, "boiler")
 
 

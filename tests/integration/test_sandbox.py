@@ -172,7 +172,7 @@ def test_children_die_with_their_worker(saboteur: Saboteur) -> None:
 @pytest.mark.parametrize(
     ("end", "limits"),
     [
-        ("program.wait()", "timeout_s=5.0"),
+        ("program.wait()", "timeout_s=12.0"),
         ("os.kill(os.getpid(), 9)", ""),
         ("import ctypes; ctypes.string_at(0)", ""),
         ("self.forgotten = program; return DocumentBuilder(media_type).build()", ""),
