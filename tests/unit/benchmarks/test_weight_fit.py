@@ -1,19 +1,22 @@
 """The weight model is fitted to what each weight would have given, and can leave a family out."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 
-from benchmarks.weight_fit import GRID, Part, fit, fit_without
 from retrieval.fusion import WeightModel
 
+weight_fit = pytest.importorskip("benchmarks.weight_fit", reason="The wheel has no benchmarks.")
 
-def a_part(name: str, *, best: float, prominence: float, family: str = "") -> Part:
+
+def a_part(name: str, *, best: float, prominence: float, family: str = "") -> Any:
     """Twenty queries that are ranked the better, the nearer the weight is to `best`."""
-    return Part(
+    return weight_fit.Part(
         name=name,
         family=family or name,
         signals=np.tile([prominence, 0.0], (20, 1)),
-        curves=np.tile(1 - np.abs(GRID - best), (20, 1)),
+        curves=np.tile(1 - np.abs(weight_fit.GRID - best), (20, 1)),
         reciprocal=np.zeros(20),
     )
 
@@ -23,7 +26,7 @@ WORDS, MEANING = a_part("words", best=0.2, prominence=8.0), a_part("meaning", be
 
 def test_the_fit_finds_the_weight_of_each_kind_of_query() -> None:
     """Two kinds that a signal tells apart get nearly what is best for each."""
-    model = fit([WORDS, MEANING])
+    model = weight_fit.fit([WORDS, MEANING])
     assert WORDS.fused(model).mean() == pytest.approx(1.0, abs=0.05)
     assert MEANING.fused(model).mean() == pytest.approx(1.0, abs=0.05)
 
@@ -31,13 +34,13 @@ def test_the_fit_finds_the_weight_of_each_kind_of_query() -> None:
 def test_a_family_that_is_left_out_teaches_nothing() -> None:
     """Its parts are gone from the fit, all of them."""
     more = a_part("words again", best=0.2, prominence=8.0, family="words")
-    assert fit_without([WORDS, more, MEANING], "words") == fit([MEANING])
+    assert weight_fit.fit_without([WORDS, more, MEANING], "words") == weight_fit.fit([MEANING])
 
 
 def test_a_family_has_one_vote_whatever_its_parts() -> None:
     """A collection in many languages does not outvote the others."""
     copies = [a_part(f"words {n}", best=0.2, prominence=8.0, family="words") for n in range(3)]
-    once, often = fit([WORDS, MEANING]), fit([*copies, MEANING])
+    once, often = weight_fit.fit([WORDS, MEANING]), weight_fit.fit([*copies, MEANING])
     assert (once.bias, once.prominence) == pytest.approx((often.bias, often.prominence), rel=0.02)
 
 
