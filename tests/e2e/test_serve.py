@@ -153,7 +153,7 @@ def test_sigterm_ends_every_process_and_loses_no_job(serve: StartServer) -> None
     store, file = add_text(server, LARGE, "large.txt")
     wait_until(
         lambda: server.get(f"/v1/vector_stores/{store}/files/{file}")["progress"] > 0.15,
-        timeout_s=60,
+        timeout_s=150,
         what="the embedding's begin",
     )
     family = [server.pid, *descendants(server.pid)]
