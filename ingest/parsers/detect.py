@@ -72,6 +72,8 @@ _FOREIGN_PACKAGES = (
     ("AndroidManifest.xml", "an Android program", "upload the documents in it"),
 )
 
+# What the list of the parts has in it in every package of Office's kind, whoever made it.
+_OPEN_PACKAGING = b"package/2006/content-types"
 # Main part of an Office package by its content type, as `[Content_Types].xml` states it.
 _OFFICE_PARTS = (
     (b"wordprocessingml.document.main+xml", media_types.DOCX),
@@ -165,13 +167,14 @@ def _zip_media_type(path: Path, filename: str) -> str:
     try:
         with zipfile.ZipFile(path) as archive:
             names = set(archive.namelist())
-            if "[Content_Types].xml" in names:
-                return _office_media_type(archive, filename)
+            office = _office_media_type(archive, filename) if "[Content_Types].xml" in names else ""
             declared = _declared_type(archive) if "mimetype" in names else ""
     except (
         zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error, EOFError, OSError, ValueError, RuntimeError,
     ) as exc:  # fmt: skip
         raise InvalidFile(f"{filename!r} is a damaged zip container ({exc}); upload the file again") from exc
+    if office:
+        return office
     # A template is a document of its kind.
     known = declared.removesuffix("-template")
     if known in (media_types.ODT, media_types.ODP, media_types.ODS, media_types.EPUB):
@@ -194,6 +197,7 @@ def _declared_type(archive: zipfile.ZipFile) -> str:
 
 
 def _office_media_type(archive: zipfile.ZipFile, filename: str) -> str:
+    """Return the type that `[Content_Types].xml` declares; "" where that is a file of another purpose."""
     with archive.open("[Content_Types].xml") as part:
         content_types = part.read(1 << 20)
     for marker, media_type in _OFFICE_PARTS:
@@ -201,7 +205,9 @@ def _office_media_type(archive: zipfile.ZipFile, filename: str) -> str:
             return media_type
     if b"macroEnabled" in content_types:
         raise _unsupported(filename, "an Office file with macros", "save it without macros (.docx, .pptx or .xlsx)")
-    raise _unsupported(filename, "application/zip")
+    if _OPEN_PACKAGING in content_types:
+        raise _unsupported(filename, "a package of Office's kind without a document in it")
+    return ""
 
 
 def _unsupported(filename: str, media_type: str, way_out: str = "") -> UnsupportedFile:

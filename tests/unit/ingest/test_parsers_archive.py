@@ -335,7 +335,10 @@ def test_a_full_disk_is_no_fault_of_the_file(tmp_path: Path) -> None:
         ({"Index/Document.iwa": b"x"}, "is an Apple iWork document, which no parser reads; export it as PDF"),
         ({"META-INF/MANIFEST.MF": b"x", "A.class": b"x"}, "is a Java program"),
         ({"mimetype": b"application/x-krita", "a.txt": b"x"}, "is application/x-krita"),
-        ({"[Content_Types].xml": b"x", "a.txt": b"x"}, "is application/zip"),
+        (
+            {"[Content_Types].xml": b'<Types xmlns="http://schemas.openxmlformats.org/package/2006/content-types"/>'},
+            "is a package of Office's kind without a document in it",
+        ),
     ],
 )
 def test_packages_of_other_programs_are_not_unpacked(tmp_path: Path, members: dict[str, bytes], message: str) -> None:
@@ -344,10 +347,11 @@ def test_packages_of_other_programs_are_not_unpacked(tmp_path: Path, members: di
         unpack(tmp_path, plain_zip(members))
 
 
-def test_a_file_that_happens_to_be_called_mimetype_is_a_file(tmp_path: Path) -> None:
-    """Only a media type in it makes the archive a package."""
-    document, _ = unpack(tmp_path, plain_zip({"mimetype": b"Notes on types.\nMore.", "a.txt": b"x"}))
-    assert paths(document) == ["mimetype", "a.txt"]
+@pytest.mark.parametrize("name", ["mimetype", "[Content_Types].xml"])
+def test_a_file_that_happens_to_be_called_like_a_declaration_is_a_file(tmp_path: Path, name: str) -> None:
+    """Only a declared type in it makes the archive a package."""
+    document, _ = unpack(tmp_path, plain_zip({name: b"Notes on types.\nMore.", "a.txt": b"x"}))
+    assert paths(document) == [name, "a.txt"]
 
 
 @pytest.mark.parametrize(
