@@ -12,7 +12,8 @@ from api.visibility import Caller, search_scope
 from api.wire.search import FileSearch, to_filter, to_ranking
 from api.wiring import ANSWER_MODEL, Services
 from catalog.errors import FootnoteError, NotFound, UnsupportedParameter
-from generation.answerer import DEFAULT_MAX_RESULTS, DEFAULT_MAX_TOKENS, AnswerRequest
+from generation.answerer import DEFAULT_MAX_RESULTS, AnswerRequest
+from generation.backends.base import Sampling
 from retrieval.indexes.base import Scope
 
 log = logging.getLogger(__name__)
@@ -26,7 +27,7 @@ def answer_request(
     question: str,
     searches: Sequence[FileSearch],
     context: str | None = None,
-    max_tokens: int | None = None,
+    sampling: Sampling | None = None,
     is_searching: bool = True,
 ) -> AnswerRequest:
     """Check everything that can be wrong before a stream begins, where it can still be told by a status.
@@ -46,7 +47,7 @@ def answer_request(
         scope=scope if is_searching else Scope(vector_store_ids=frozenset()),
         max_results=(search.max_num_results if search else None) or DEFAULT_MAX_RESULTS,
         ranking=to_ranking(search.ranking_options if search else None, services.ranking),
-        max_tokens=max_tokens or DEFAULT_MAX_TOKENS,
+        sampling=sampling or Sampling(),
     )
 
 

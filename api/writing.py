@@ -14,6 +14,7 @@ from catalog.background import Claim
 from catalog.errors import NotFound
 from catalog.models import AnswerRecord, AnswerStatus
 from generation.answerer import Answer, Answerer, AnswerRequest, Searched
+from generation.backends.base import Sampling
 from retrieval.filters import Compound, Filter, parse_filter
 from retrieval.indexes.base import Scope
 from retrieval.searcher import Ranking
@@ -89,6 +90,7 @@ class Plan:
                 filter=parse_filter(raw, depth=_TRUSTED_DEPTH) if raw else None,
             ),
             "ranking": Ranking(**request["ranking"]),
+            "sampling": Sampling(**request["sampling"]),
         }
         return cls(**{**values, "request": AnswerRequest(**request)})
 

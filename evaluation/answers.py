@@ -7,8 +7,9 @@ from typing import Any, Final
 from evaluation.matching import contains_answer, exact_match, f1, holds, overlaps
 from evaluation.questions import Question
 from evaluation.runs import Attempt, Item
-from generation.answerer import Answer, Answerer, AnswerRequest, Outcome
+from generation.answerer import Answer, Answerer, AnswerRequest
 from generation.citations import Citation
+from generation.writing import Outcome
 from retrieval.indexes.base import Scope
 from retrieval.passages import Passage
 from retrieval.searcher import Ranking

@@ -4,34 +4,23 @@ import secrets
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from enum import StrEnum
 from typing import Any, Final
 
-from catalog import documents
 from catalog.database import Database
-from generation.backends.base import Finished, FinishReason, Generator, Prompt, TextDelta, Usage
-from generation.citations import Citation, Claim, MarkerParser, cite
+from generation.backends.base import FinishReason, Generator, Prompt, Sampling, TextDelta, Usage
+from generation.citations import Citation
 from generation.evidence import content_terms
 from generation.packing import Packed, pack
 from generation.prompts import PromptTemplate
+from generation.writing import Outcome, Writing
 from retrieval.indexes.base import Scope
 from retrieval.passages import Passage
 from retrieval.searcher import PassageSearch, Ranking, SearchRequest, SearchResult
 
-REFUSAL_TEXT: Final = "These documents do not contain the answer to this question."
-DEFAULT_MAX_TOKENS: Final = 1024
 DEFAULT_MAX_RESULTS: Final = 10
 # A question with more content words than this is read by itself, whatever was asked before. Every question of data/gold
 # has more; to search those behind an unrelated one too lowered answer recall from 0.91 to between 0.84 and 0.87.
 _FOLLOW_UP_TERMS: Final = 1
-
-
-class Outcome(StrEnum):
-    ANSWERED = "answered"
-    # The sources do not hold the answer; the text says so.
-    NOT_IN_DOCUMENTS = "not_in_documents"
-    # The generator wrote a text, and no citation in it held.
-    UNSUPPORTED = "unsupported"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -42,7 +31,7 @@ class AnswerRequest:
     scope: Scope
     max_results: int = DEFAULT_MAX_RESULTS
     ranking: Ranking = field(default_factory=Ranking)
-    max_tokens: int = DEFAULT_MAX_TOKENS
+    sampling: Sampling = field(default_factory=Sampling)
 
     @property
     def full_question(self) -> str:
@@ -105,8 +94,8 @@ class Answerer:
         nonce = secrets.token_hex(8)
         prompt = self._template.render(request.full_question, packed.sources, nonce=nonce)
         started = time.perf_counter()
-        writing = _Writing(self._database, packed)
-        yield from writing.run(self._generator.generate(prompt, max_tokens=request.max_tokens, cancelled=cancelled))
+        writing = Writing(self._database, packed)
+        yield from writing.run(self._generator.generate(prompt, sampling=request.sampling, cancelled=cancelled))
         seconds = {**found.seconds, "generate": time.perf_counter() - started}
         yield self._finish(found, packed, prompt, nonce, writing, seconds)
 
@@ -135,7 +124,7 @@ class Answerer:
         packed: Packed,
         prompt: Prompt,
         nonce: str,
-        writing: "_Writing",
+        writing: Writing,
         seconds: Mapping[str, float],
     ) -> Answer:
         return Answer(
@@ -168,53 +157,3 @@ class Answerer:
                 "seconds": dict(seconds),
             },
         )
-
-
-class _Writing:
-    """One pass over a generator's output: text and citations so far."""
-
-    def __init__(self, database: Database, packed: Packed) -> None:
-        self._database = database
-        self._sources = {source.number: source for source in packed.sources}
-        self._numbers: dict[tuple[int, int, int], int] = {}
-        self.text = ""
-        self.citations: list[Citation] = []
-        # Source numbers that the generator wrote and that no longer stand: forged, or without support.
-        self.dropped_markers: list[int] = []
-        self.outcome = Outcome.ANSWERED
-        self.finished = Finished(reason=FinishReason.STOP, usage=Usage(input_tokens=0, output_tokens=0))
-
-    def run(self, pieces: Iterator[TextDelta | Finished]) -> Iterator[TextDelta | Citation]:
-        parser = MarkerParser()
-        for piece in pieces:
-            if isinstance(piece, Finished):
-                self.finished = piece
-            else:
-                yield from self._take(parser.feed(piece.text))
-        yield from self._take(parser.finish())
-        if parser.is_refusal or not self.text.strip():
-            self.outcome = Outcome.NOT_IN_DOCUMENTS
-            self.text = REFUSAL_TEXT
-            yield TextDelta(text=REFUSAL_TEXT)
-        elif not self.citations:
-            self.outcome = Outcome.UNSUPPORTED
-
-    def _take(self, parts: Iterator[str | Claim]) -> Iterator[TextDelta | Citation]:
-        for part in parts:
-            if isinstance(part, str):
-                self.text += part
-                yield TextDelta(text=part)
-                continue
-            held = [c for c in cite(part, self._sources, self._numbers) if self._reads_the_same(c)]
-            self.citations += held
-            cited = {citation.source.number for citation in held}
-            self.dropped_markers += [number for number in part.source_numbers if number not in cited]
-            yield from held
-
-    def _reads_the_same(self, citation: Citation) -> bool:
-        """Re-read the cited range; False when the document is gone or says something else there."""
-        with self._database.read() as session:
-            stored = documents.text_range(
-                session, citation.source.passage.chunk.document_id, citation.start, citation.end
-            )
-        return stored == citation.quote

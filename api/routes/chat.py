@@ -42,7 +42,7 @@ def _request(services: Services, caller: Caller, body: CreateChatCompletion) -> 
         question=body.question(max_chars=services.settings.max_question_chars),
         context=body.context,
         searches=[body.file_search] if body.file_search else [],
-        max_tokens=body.max_completion_tokens or body.max_tokens,
+        sampling=body.sampling,
     )
 
 

@@ -144,7 +144,7 @@ def _request(services: Services, caller: Caller, body: Asking) -> tuple[AnswerRe
         question=question,
         context=context,
         searches=body.tools,
-        max_tokens=body.max_output_tokens if isinstance(body, CreateResponse) else None,
+        sampling=body.sampling if isinstance(body, CreateResponse) else None,
         is_searching=body.searches,
     )
     return request, own

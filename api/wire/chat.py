@@ -13,7 +13,7 @@ from api.wire.search import FileSearch
 from catalog.errors import InvalidRequest, UnsupportedParameter
 from catalog.ids import CHAT_COMPLETION, new_id
 from generation.answerer import Answer, AnswerEvent
-from generation.backends.base import FinishReason, TextDelta
+from generation.backends.base import DEFAULT_MAX_TOKENS, FinishReason, Sampling, TextDelta
 
 Chunk = dict[str, Any]
 
@@ -60,7 +60,7 @@ class ResponseFormat(BaseModel):
 
 
 class CreateChatCompletion(WireModel):
-    """Sampling parameters are accepted: a generator without a language model has no use for them."""
+    """Of the parameters, a generator without a language model heeds the limits of tokens alone."""
 
     messages: Annotated[list[ChatMessage], Field(min_length=1)]
     model: str
@@ -101,6 +101,11 @@ class CreateChatCompletion(WireModel):
     prediction: dict[str, Any] | None = None
     web_search_options: dict[str, Any] | None = None
     moderation: dict[str, Any] | None = None
+
+    @property
+    def sampling(self) -> Sampling:
+        max_tokens = self.max_completion_tokens or self.max_tokens or DEFAULT_MAX_TOKENS
+        return Sampling(max_tokens=max_tokens, temperature=self.temperature, top_p=self.top_p)
 
     def question(self, *, max_chars: int) -> str:
         """Return the last user message. Raises InvalidRequest when there is none, or it is blank or too long."""

@@ -8,6 +8,7 @@ from api.wire.common import Metadata, WireModel, check_length
 from api.wire.items import Includable, Includes, InputItem, Item, KeptModel, Message, questions_of
 from api.wire.search import FileSearch
 from catalog.errors import InvalidRequest, UnsupportedParameter
+from generation.backends.base import DEFAULT_MAX_TOKENS, Sampling
 
 # Of a question before this one: enough to say what the talk is about.
 MAX_CONTEXT_CHARS = 1000
@@ -137,7 +138,7 @@ class CountTokens(Asking):
 
 
 class CreateResponse(Asking):
-    """Sampling parameters are accepted and echoed: a generator without a language model has no use for them."""
+    """Of the parameters, a generator without a language model heeds `max_output_tokens` alone; all are echoed."""
 
     stream: bool | None = None
     stream_options: StreamOptions | None = None
@@ -163,6 +164,12 @@ class CreateResponse(Asking):
     @property
     def includes(self) -> Includes:
         return set(self.include or ())
+
+    @property
+    def sampling(self) -> Sampling:
+        return Sampling(
+            max_tokens=self.max_output_tokens or DEFAULT_MAX_TOKENS, temperature=self.temperature, top_p=self.top_p
+        )
 
     @property
     def is_stored(self) -> bool:

@@ -9,6 +9,7 @@ from retrieval.passages import Passage
 
 # What a generator writes, and nothing else, when the sources do not hold the answer.
 NO_ANSWER: Final = "[none]"
+DEFAULT_MAX_TOKENS: Final = 1024
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -26,7 +27,7 @@ class Source:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Message:
-    role: Literal["system", "user"]
+    role: Literal["system", "user", "assistant"]
     content: str
 
 
@@ -43,6 +44,17 @@ class Prompt:
     sha256: str
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Sampling:
+    """How an answer is drawn from a language model; a generator without one heeds `max_tokens` alone."""
+
+    max_tokens: int = DEFAULT_MAX_TOKENS
+    # None: the generator's own default. 0 takes the likeliest token each time.
+    temperature: float | None = None
+    # Share of the probability that tokens are drawn from, the likeliest first; None: the generator's own default.
+    top_p: float | None = None
+
+
 class FinishReason(StrEnum):
     STOP = "stop"
     # `max_tokens` was reached.
@@ -56,6 +68,8 @@ class Usage:
 
     input_tokens: int
     output_tokens: int
+    # Of the input, those that the generator had in memory from an earlier prompt.
+    cached_tokens: int = 0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -86,13 +100,14 @@ class Generator(Protocol):
         ...
 
     def generate(
-        self, prompt: Prompt, *, max_tokens: int, cancelled: Callable[[], bool]
+        self, prompt: Prompt, *, sampling: Sampling, cancelled: Callable[[], bool]
     ) -> Iterator[TextDelta | Finished]:
         """Yield pieces of text and, last and once, Finished.
 
         Behind every claim the text holds the numbers of the sources that support it, as `[2]` or `[1][3]`; it is
-        NO_ANSWER alone when the sources do not answer. At most `max_tokens` tokens; ends early, with CANCELLED, soon
-        after `cancelled()` is true. Raises ServiceUnavailable (retryable) when the model cannot be reached.
+        NO_ANSWER alone when the sources do not answer. At most `sampling.max_tokens` tokens; ends early, with
+        CANCELLED, soon after `cancelled()` is true. Raises ServiceUnavailable (retryable) when the model cannot be
+        reached.
         """
         ...
 

@@ -7,7 +7,7 @@ from typing import Final
 
 import numpy as np
 
-from generation.backends.base import NO_ANSWER, Finished, FinishReason, Prompt, Source, TextDelta, Usage
+from generation.backends.base import NO_ANSWER, Finished, FinishReason, Prompt, Sampling, Source, TextDelta, Usage
 from generation.evidence import content_terms, coverage, identifiers, names_all
 from retrieval.embedders.base import Embedder, Vectors
 from retrieval.sentences import split_sentences
@@ -79,7 +79,7 @@ class ExtractiveGenerator:
         return len(self._embedder.token_spans(text))
 
     def generate(
-        self, prompt: Prompt, *, max_tokens: int, cancelled: Callable[[], bool]
+        self, prompt: Prompt, *, sampling: Sampling, cancelled: Callable[[], bool]
     ) -> Iterator[TextDelta | Finished]:
         candidates = self.candidates(prompt.question, prompt.sources)
         quotes = choose_quotes(candidates, min_evidence=self._min_evidence)
@@ -92,7 +92,7 @@ class ExtractiveGenerator:
                 reason = FinishReason.CANCELLED
                 break
             tokens = self.count_tokens(quote.text)
-            if written + tokens > max_tokens:
+            if written + tokens > sampling.max_tokens:
                 reason = FinishReason.LENGTH
                 break
             yield TextDelta(text=f"{chr(10) * 2 if position else ''}{quote.text} [{quote.source.number}]")

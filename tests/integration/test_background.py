@@ -14,7 +14,7 @@ from sqlalchemy import func, select, update
 
 from catalog import background
 from catalog.models import AnswerEvent, AnswerRecord
-from generation.backends.base import Finished, FinishReason, Generator, Prompt, TextDelta, Usage
+from generation.backends.base import Finished, FinishReason, Generator, Prompt, Sampling, TextDelta, Usage
 from tests.integration.conftest import HOUSE, Footnote, StartFootnote
 
 QUESTION = "Who installed the boiler in the cellar?"
@@ -38,7 +38,7 @@ class Gated:
         return len(text.split())
 
     def generate(
-        self, prompt: Prompt, *, max_tokens: int, cancelled: Callable[[], bool]
+        self, prompt: Prompt, *, sampling: Sampling, cancelled: Callable[[], bool]
     ) -> Iterator[TextDelta | Finished]:
         try:
             yield TextDelta(text="The ")

@@ -9,9 +9,10 @@ from api.wire.items import Includes, shown_event, shown_response
 from api.wire.response_stream import Event, ResponseStream, citation_object, new_response, obfuscated
 from api.wire.responses import CreateResponse
 from catalog.errors import ServiceUnavailable
-from generation.answerer import Answer, AnswerEvent, Outcome, Searched
+from generation.answerer import Answer, AnswerEvent, Searched
 from generation.backends.base import FinishReason, TextDelta, Usage
 from generation.citations import Citation
+from generation.writing import Outcome
 from tests.builders import a_passage, sources_of
 
 TEXT = "The boiler is old."

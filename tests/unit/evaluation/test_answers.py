@@ -7,9 +7,10 @@ import pytest
 
 from evaluation.answers import Judged, item_of
 from evaluation.questions import Question
-from generation.answerer import Answer, Outcome
+from generation.answerer import Answer
 from generation.backends.base import FinishReason, Usage
 from generation.citations import Citation
+from generation.writing import Outcome
 from retrieval.passages import Passage
 from tests.builders import a_passage, an_attempt, sources_of
 

@@ -10,10 +10,11 @@ from catalog import documents
 from catalog.blobs import BlobStore
 from catalog.database import Database
 from catalog.models import Document, VectorStore
-from generation.answerer import REFUSAL_TEXT, Answer, Answerer, AnswerRequest, Outcome, Searched
-from generation.backends.base import NO_ANSWER, Finished, FinishReason, Prompt, TextDelta, Usage
+from generation.answerer import Answer, Answerer, AnswerRequest, Searched
+from generation.backends.base import NO_ANSWER, Finished, FinishReason, Prompt, Sampling, TextDelta, Usage
 from generation.citations import Citation
 from generation.prompts import load_template
+from generation.writing import REFUSAL_TEXT, Outcome
 from retrieval.embedders.hashing import HashingEmbedder
 from retrieval.indexes.memory import MemoryIndex
 from retrieval.replica import Replica
@@ -38,7 +39,7 @@ class ScriptedGenerator:
         return len(text.split())
 
     def generate(
-        self, prompt: Prompt, *, max_tokens: int, cancelled: Callable[[], bool]
+        self, prompt: Prompt, *, sampling: Sampling, cancelled: Callable[[], bool]
     ) -> Iterator[TextDelta | Finished]:
         self.prompts.append(prompt)
         self.deed()
@@ -47,7 +48,8 @@ class ScriptedGenerator:
                 yield Finished(reason=FinishReason.CANCELLED, usage=Usage(input_tokens=1, output_tokens=0))
                 return
             yield TextDelta(text=self.script[position : position + 3])
-        yield Finished(reason=FinishReason.STOP, usage=Usage(input_tokens=5, output_tokens=max_tokens), evidence=0.7)
+        usage = Usage(input_tokens=5, output_tokens=sampling.max_tokens)
+        yield Finished(reason=FinishReason.STOP, usage=usage, evidence=0.7)
 
     def close(self) -> None:
         """Nothing is held."""
@@ -64,7 +66,7 @@ class Desk:
 
     def ask(self, generator: ScriptedGenerator, question: str = "pump checked spring", **options: Any) -> list[Any]:
         answerer = Answerer(self.database, self.searcher, generator, load_template("answer"))
-        request = AnswerRequest(question=question, scope=a_scope(self.store.id), max_tokens=7)
+        request = AnswerRequest(question=question, scope=a_scope(self.store.id), sampling=Sampling(max_tokens=7))
         return list(answerer.answer(request, **options))
 
     def answer(self, script: str, deed: Callable[[], Any] = lambda: None) -> Answer:

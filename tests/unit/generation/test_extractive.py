@@ -3,7 +3,7 @@
 import pytest
 
 from catalog.errors import ConfigurationError
-from generation.backends.base import NO_ANSWER, Finished, FinishReason, Prompt, TextDelta
+from generation.backends.base import NO_ANSWER, Finished, FinishReason, Prompt, Sampling, TextDelta
 from generation.backends.extractive import ExtractiveGenerator, choose_quotes, sentences_of
 from generation.backends.opener import open_generator
 from generation.prompts import load_template
@@ -21,7 +21,7 @@ def a_prompt(question: str, *texts: str) -> Prompt:
 def write(
     generator: ExtractiveGenerator, prompt: Prompt, *, max_tokens: int = 100, cancelled: bool = False
 ) -> tuple[str, Finished]:
-    *pieces, last = generator.generate(prompt, max_tokens=max_tokens, cancelled=lambda: cancelled)
+    *pieces, last = generator.generate(prompt, sampling=Sampling(max_tokens=max_tokens), cancelled=lambda: cancelled)
     assert isinstance(last, Finished)
     assert all(isinstance(piece, TextDelta) for piece in pieces)
     return "".join(piece.text for piece in pieces if isinstance(piece, TextDelta)), last
