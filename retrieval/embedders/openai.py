@@ -12,26 +12,32 @@ from typing import Any, Final
 
 import httpx
 import numpy as np
-from tokenizers import Tokenizer
 
 from catalog.errors import ConfigurationError, IndexIncompatible, ServiceUnavailable
 from retrieval.embedders.base import EmbeddingIdentity, TokenSpan, Vectors
 from retrieval.embedders.batching import batches_by_length
 from retrieval.embedders.conversion import model_name
 from retrieval.embedders.prefixes import Prefixes, WantedPrefixes
-from retrieval.embedders.remote import Pace, RemoteModel, pause_s, retry_after_s, rule_spans
+from retrieval.embedders.remote import RemoteModel
+from retrieval.remote import (
+    Pace,
+    bearer,
+    is_passing,
+    open_tokenizer,
+    pause_s,
+    retry_after_s,
+    rule_spans,
+    stated_reason,
+)
 
 log = logging.getLogger(__name__)
 
 # Texts of one request: what text-embeddings-inference takes by default. Others take more.
 _BATCH_TEXTS: Final = 32
 _BATCH_TOKENS: Final = 16_384
-# Replies after which the same request may succeed.
-_PASSING: Final = frozenset({408, 409, 425, 429})
 _REFUSED: Final = frozenset({401, 403})
 # A reply beyond this is none of ours: 32 vectors of 16,384 dimensions, written as decimal numbers.
 _MAX_REPLY_BYTES: Final = 16 * 1024**2
-_MAX_REASON_CHARS: Final = 300
 
 
 class _PassingFault(Exception):
@@ -55,7 +61,7 @@ class OpenAIEmbedder:
         """Asks the server for one vector when `remote.dimension` is None. Raises what a request raises."""
         self._model, self._remote = model, remote
         self._prefixes = (prefixes or WantedPrefixes()).over(Prefixes())
-        self._tokenizer = _opened_tokenizer(remote)
+        self._tokenizer = open_tokenizer(remote.tokenizer, "embedding_tokenizer") if remote.tokenizer else None
         self.max_tokens = remote.max_tokens
         self._pace = Pace(remote.requests_per_minute)
         self._client = _client(remote)
@@ -146,8 +152,8 @@ class OpenAIEmbedder:
             raise _PassingFault(f"{type(error).__name__} {error}".strip()) from error
         if status == httpx.codes.OK:
             return content
-        reason = f"status {status}, {self._reason(content)}"
-        if status in _PASSING or status >= 500:
+        reason = f"status {status}, {stated_reason(content, self._remote.api_key)}"
+        if is_passing(status):
             raise _PassingFault(reason, retry_after_s=retry_after_s(headers))
         if status in _REFUSED:
             raise ConfigurationError(f"The embeddings server {self._remote.url} refuses embedding_api_key: {reason}.")
@@ -155,35 +161,11 @@ class OpenAIEmbedder:
             f"The embeddings server {self._remote.url} does not serve embedding_model={self._model!r}: {reason}."
         )
 
-    def _reason(self, content: bytes) -> str:
-        """Return what the server says, without the key, which some repeat."""
-        try:
-            text = str(json.loads(content)["error"]["message"])
-        except (ValueError, KeyError, TypeError):
-            text = content.decode(errors="replace")
-        text = text.replace(self._remote.api_key, "…") if self._remote.api_key else text
-        return text.strip()[:_MAX_REASON_CHARS] or "no message"
-
-
-def _opened_tokenizer(remote: RemoteModel) -> Tokenizer | None:
-    if remote.tokenizer is None:
-        return None
-    try:
-        tokenizer = Tokenizer.from_file(str(remote.tokenizer))
-    except Exception as error:  # The library raises nothing narrower.
-        raise ConfigurationError(f"embedding_tokenizer={str(remote.tokenizer)!r} cannot be read: {error}.") from error
-    tokenizer.no_padding()
-    tokenizer.no_truncation()
-    return tokenizer
-
 
 def _client(remote: RemoteModel) -> httpx.Client:
-    key = remote.api_key or ""
-    if not (key.isascii() and key.isprintable()):
-        raise ConfigurationError("embedding_api_key holds characters that no HTTP header can; is it copied whole?")
     return httpx.Client(
         base_url=remote.url,
-        headers={"authorization": f"Bearer {key}"} if key else {},
+        headers=bearer(remote.api_key, "embedding_api_key"),
         timeout=remote.timeout_s,
         limits=httpx.Limits(max_connections=remote.concurrency + 1),
     )

@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from retrieval.embedders.remote import Pace, pause_s, retry_after_s, rule_spans
+from retrieval.remote import Pace, is_passing, pause_s, retry_after_s, rule_spans, stated_reason
 
 
 @pytest.mark.parametrize(
@@ -79,3 +79,36 @@ def test_without_a_limit_nobody_waits() -> None:
 def test_tokens_by_rule_are_short_pieces(text: str, expected: list[str]) -> None:
     """Four Latin letters, two digits, or one of anything else."""
     assert expected == [text[start:end] for start, end in rule_spans(text)]
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        (b'{"error": {"message": "quota spent"}}', "quota spent"),
+        (b'{"error": "quota spent"}', "quota spent"),
+        (b'{"object": "error", "message": "too long"}', "too long"),
+        (b'{"detail": "Not Found"}', "Not Found"),
+        (b"[]", "[]"),
+        (b"<html>502 sk-1</html>", "<html>502 …</html>"),
+        (b'{"error": {"message": "wrong key sk-1"}}', "wrong key …"),
+        (b"", "no message"),
+        (b"\xff" * 2, "��"),
+        (b"x" * 1000, "x" * 300),
+    ],
+)
+def test_the_reason_is_what_the_server_says_without_the_key(content: bytes, expected: str) -> None:
+    """Whatever form its errors have, and never all of a long page."""
+    assert expected == stated_reason(content, "sk-1")
+
+
+def test_overload_and_faults_pass_and_wrong_requests_do_not() -> None:
+    """What is asked again, by the status of the reply."""
+    assert [status for status in (400, 401, 404, 408, 409, 422, 425, 429, 500, 503, 529) if is_passing(status)] == [
+        408,
+        409,
+        425,
+        429,
+        500,
+        503,
+        529,
+    ]
