@@ -10,9 +10,9 @@ from fastapi.responses import StreamingResponse
 from api.turns import Turns
 from api.visibility import Caller, search_scope
 from api.wire.search import FileSearch, to_filter, to_ranking
-from api.wiring import ANSWER_MODEL, Services
-from catalog.errors import FootnoteError, NotFound, UnsupportedParameter
-from generation.answerer import DEFAULT_MAX_RESULTS, AnswerRequest
+from api.wiring import Services
+from catalog.errors import FootnoteError, UnsupportedParameter
+from generation.answerer import AnswerRequest
 from generation.backends.base import Sampling
 from retrieval.indexes.base import Scope
 
@@ -35,19 +35,18 @@ def answer_request(
     Without `searches` every store is searched that the caller may see; with `is_searching` false, none. Raises
     NotFound for a model or a store, UnsupportedParameter for searches that differ in more than their stores.
     """
-    if model != ANSWER_MODEL:
-        raise NotFound(f"There is no model {model!r}; GET /v1/models lists them.", param="model")
+    profile = services.profile_of(model)
     search = _joined(searches)
     with services.catalog.database.read() as session:
         store_ids = None if search is None else search.vector_store_ids
         scope = search_scope(session, caller, store_ids, to_filter(search.filters if search else None))
-    return AnswerRequest(
+    return profile.request(
         question=question,
         context=context,
         scope=scope if is_searching else Scope(vector_store_ids=frozenset()),
-        max_results=(search.max_num_results if search else None) or DEFAULT_MAX_RESULTS,
-        ranking=to_ranking(search.ranking_options if search else None, services.ranking),
-        sampling=sampling or Sampling(),
+        max_results=search.max_num_results if search else None,
+        ranking=to_ranking(search.ranking_options if search else None, profile.ranking),
+        sampling=sampling,
     )
 
 

@@ -122,7 +122,7 @@ class BackgroundAnswers:
             if claim.claims > MAX_CLAIMS:
                 raise FootnoteError(f"The process that wrote this answer ended {MAX_CLAIMS} times; it is given up.")
             flushed = 0.0
-            for batch in writing.run(self._services.answerer, lost.is_set):
+            for batch in writing.run(self._services.answerer_of(plan.model), lost.is_set):
                 pending += batch
                 is_text = all("delta" in event or "annotation" in event for event in batch)
                 if not is_text or time.monotonic() - flushed >= _FLUSH_S:

@@ -5,7 +5,7 @@ import os
 import secrets
 import socket
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final
@@ -15,7 +15,6 @@ from catalog.database import Database
 from catalog.errors import FootnoteError, ModelReplaced
 from catalog.models import EmbeddingModel
 from generation.answerer import Answerer
-from generation.backends.base import Generator
 from retrieval.embedders.base import Embedder
 from retrieval.replica import Replica
 from retrieval.searcher import PassageSearch, Searcher, SearchRequest, SearchResult
@@ -38,8 +37,8 @@ class Engine:
     embedder: Embedder
     replica: Replica
     searcher: Searcher
-    generator: Generator
-    answerer: Answerer
+    # By the name of their profile.
+    answerers: Mapping[str, Answerer]
     # Searches that are under way.
     users: int = 0
     is_retired: bool = False
@@ -50,7 +49,6 @@ class Engine:
         self.replica.index.close()
 
     def close(self) -> None:
-        self.generator.close()
         self.searcher.close()
         self.replica.index.close()
         self.embedder.close()

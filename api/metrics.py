@@ -4,10 +4,11 @@
 """
 
 import os
+import time
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Final
 
-from prometheus_client import REGISTRY, CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
@@ -15,6 +16,9 @@ from sqlalchemy import func, select
 
 from catalog.database import Database
 from catalog.models import JobStatus, VectorStoreFile
+from generation.answerer import Answer, AnswerEvent, Searched
+from generation.backends.base import FinishReason, TextDelta
+from generation.backends.upstreams import BreakerState, News
 
 # The variable by which prometheus-client learns of the folder that processes share.
 SHARED_FOLDER: Final = "PROMETHEUS_MULTIPROC_DIR"
@@ -33,6 +37,33 @@ _STAGES: Final = Histogram(
     buckets=(0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5),
 )
 
+_ANSWERS: Final = Counter(
+    "footnote_answers", "Answers, by profile and by outcome, failed and cancelled ones included.", ["model", "outcome"]
+)
+_TOKENS: Final = Counter(
+    "footnote_answer_tokens",
+    "Tokens of answers: input (cached ones included), cached, output.",
+    ["model", "kind"],
+)
+_COST: Final = Counter("footnote_answer_cost", "What answers cost by the prices in the settings.", ["model"])
+_FIRST_TOKEN: Final = Histogram(
+    "footnote_first_token_seconds",
+    "Seconds from the end of an answer's search to its first text.",
+    ["model"],
+    buckets=(0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60),
+)
+_UPSTREAM_FAILURES: Final = Counter(
+    "footnote_upstream_failures", "Requests to a language model's server that failed.", ["upstream", "kind"]
+)
+# Of several API processes the one that is worst off.
+_UPSTREAM_STATE: Final = Gauge(
+    "footnote_upstream_state",
+    "A language model's server: 0 is used, 1 is tried again, 2 is left alone.",
+    ["upstream"],
+    multiprocess_mode="livemax",
+)
+_STATES: Final = {BreakerState.CLOSED: 0, BreakerState.HALF_OPEN: 1, BreakerState.OPEN: 2}
+
 
 def note_query_embeddings(hits: int, misses: int) -> None:
     _QUERIES.labels("hit").inc(hits)
@@ -48,6 +79,40 @@ def note_search(seconds: Mapping[str, float]) -> None:
     _SEARCHES.inc()
     for stage, value in seconds.items():
         _STAGES.labels(stage).observe(value)
+
+
+def observed(model: str, events: Iterator[AnswerEvent]) -> Iterator[AnswerEvent]:
+    """Pass on the events of an answer by a profile, and count what became of it."""
+    began = time.perf_counter()
+    has_text = False
+    try:
+        for event in events:
+            if isinstance(event, Searched):
+                began = time.perf_counter()
+            elif isinstance(event, TextDelta) and not has_text:
+                has_text = True
+                _FIRST_TOKEN.labels(model).observe(time.perf_counter() - began)
+            elif isinstance(event, Answer):
+                _note_answer(model, event)
+            yield event
+    except Exception:
+        _ANSWERS.labels(model, "failed").inc()
+        raise
+
+
+def _note_answer(model: str, answer: Answer) -> None:
+    is_cancelled = answer.finish_reason is FinishReason.CANCELLED
+    _ANSWERS.labels(model, "cancelled" if is_cancelled else answer.outcome.value).inc()
+    _TOKENS.labels(model, "input").inc(answer.usage.input_tokens)
+    _TOKENS.labels(model, "cached").inc(answer.usage.cached_tokens)
+    _TOKENS.labels(model, "output").inc(answer.usage.output_tokens)
+    _COST.labels(model).inc(answer.trace.get("cost") or 0.0)
+
+
+def note_upstream(news: News) -> None:
+    _UPSTREAM_STATE.labels(news.url).set(_STATES[news.state])
+    if news.fault is not None:
+        _UPSTREAM_FAILURES.labels(news.url, news.fault.value).inc()
 
 
 def exposition(database: Database) -> bytes:

@@ -1,10 +1,11 @@
 """Settings: environment variables `FOOTNOTE_*` and `footnote.toml`, validated at start."""
 
 import os
+import re
 import tomllib
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final, Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, ValidationError, field_validator
@@ -17,6 +18,7 @@ from pydantic_settings import (
 )
 
 from catalog.errors import ConfigurationError
+from generation.answerer import DEFAULT_MAX_RESULTS
 from generation.backends.extractive import MIN_EVIDENCE
 from ingest.documents import MAX_TEXT_CHARS
 from ingest.sources.allowed_hosts import AllowedHosts
@@ -26,6 +28,14 @@ CONFIG_FILE: Final = "footnote.toml"
 _PREFIX: Final = "FOOTNOTE_"
 # Read by the tests, not by the service.
 _FOREIGN_PREFIX: Final = "FOOTNOTE_TEST_"
+# The profile that the settings without a section make: the name that clients send in `model`.
+ANSWER_MODEL: Final = "footnote"
+# What a profile may change beside the generator's settings.
+_OF_PROFILE: Final = frozenset(
+    {"prompt", "temperature", "max_results", "score_threshold", "min_evidence", "dense_weight"}
+)
+_PROFILE: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+_SERVER: Final = re.compile(r"https?://[^\s@?#/]+(/[^\s@?#]*)?")
 
 
 class Settings(BaseSettings):
@@ -138,12 +148,75 @@ class Settings(BaseSettings):
     reranker_url: str | None = Field(None, description="openai, tei: address that takes POST requests, path included.")
     reranker_key: SecretStr | None = Field(None, description="openai, tei: key that is sent as a bearer token.")
 
-    generator: Literal["extractive"] = Field("extractive", description="Who writes answers.")
+    generator: Literal["extractive", "openai"] = Field(
+        "extractive",
+        description="Who writes answers: extractive quotes and needs no model, openai is a language model behind a "
+        "server that speaks OpenAI's chat API. docs/generators.md.",
+    )
+    generator_model: str | None = Field(None, description="openai: its name there.")
+    generator_url: Annotated[tuple[str, ...], NoDecode] = Field(
+        (),
+        description="openai: where the server is, such as https://HOST/v1; several with commas in between serve the "
+        "same model and take each other's place.",
+    )
+    generator_api_key: SecretStr | None = Field(None, description="openai: the key for the server.")
+    generator_tokenizer: Path | None = Field(
+        None,
+        description="openai: the model's tokenizer.json; none has the server count, where vLLM, SGLang or llama.cpp "
+        "can, or counts by a rule that is on the safe side.",
+    )
+    generator_context_tokens: int | None = Field(
+        None,
+        ge=512,
+        description="openai: tokens of a prompt with its answer, not more than the server allows; none is 8192.",
+    )
+    generator_connect_timeout_s: float = Field(5.0, gt=0, description="openai: seconds that a connection may take.")
+    generator_first_token_timeout_s: float = Field(
+        60.0, gt=0, description="openai: seconds to the first token, the wait in the server's own queue included."
+    )
+    generator_token_timeout_s: float = Field(30.0, gt=0, description="openai: seconds from one token to the next.")
+    generator_deadline_s: float = Field(
+        300.0, gt=0, description="openai: seconds that an answer may take in all, repeated requests included."
+    )
+    generator_retries: int = Field(
+        3,
+        ge=0,
+        le=20,
+        description="openai: how often a request that failed before its first token is sent again, to another server "
+        "where there is one.",
+    )
+    generator_price_input: float | None = Field(
+        None, ge=0, description="openai: price of a million tokens of input, in any currency; none keeps no costs."
+    )
+    generator_price_cached: float | None = Field(
+        None, ge=0, description="openai: the same for input that the server had in its cache; none is as other input."
+    )
+    generator_price_output: float | None = Field(None, ge=0, description="openai: price of a million tokens of output.")
+    prompt: str = Field("answer", description="Name of the prompt that a language model is asked with.")
+    temperature: float | None = Field(
+        None, ge=0, le=2, description="Of a language model, where a request names none; none is the model's own."
+    )
+    max_results: int = Field(
+        DEFAULT_MAX_RESULTS,
+        ge=1,
+        le=50,
+        description="Passages that an answer is made from, where a request names no number.",
+    )
+    score_threshold: float = Field(
+        0.0, ge=0, le=1, description="Passages that score less are no sources of an answer, where a request names none."
+    )
     min_evidence: float = Field(
         MIN_EVIDENCE,
         ge=0,
         le=1,
         description="extractive: evidence of the best sentence below which it does not answer.",
+    )
+
+    profiles: dict[str, dict[str, Any]] = Field(
+        {},
+        repr=False,
+        description="Further models for the `model` of a request, each with the settings that it changes: sections "
+        "[profiles.NAME] of footnote.toml. docs/generators.md.",
     )
 
     concurrent_answers: int = Field(
@@ -197,7 +270,7 @@ class Settings(BaseSettings):
     )
     max_question_chars: int = Field(16_000, gt=0, description="Longest question or search query, in characters.")
 
-    @field_validator("http_allowed_hosts", "ocr_languages", mode="before")
+    @field_validator("http_allowed_hosts", "ocr_languages", "generator_url", mode="before")
     @classmethod
     def _separate(cls, value: Any) -> Any:
         """Lists are written with commas in the environment, and as lists in the file."""
@@ -211,6 +284,28 @@ class Settings(BaseSettings):
         except ConfigurationError as error:
             raise ValueError(error.message) from error
         return hosts
+
+    @field_validator("generator_url", mode="after")
+    @classmethod
+    def _check_servers(cls, urls: tuple[str, ...]) -> tuple[str, ...]:
+        """Addresses stand in logs and metrics: they hold no secrets."""
+        for url in urls:
+            if not _SERVER.fullmatch(url):
+                raise ValueError(f"{url!r} is not like https://HOST/v1, without user, key or query")
+        return tuple(dict.fromkeys(url.rstrip("/") for url in urls))
+
+    @field_validator("profiles", mode="after")
+    @classmethod
+    def _check_profiles(cls, profiles: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+        for name, changes in profiles.items():
+            if not _PROFILE.fullmatch(name) or name == ANSWER_MODEL:
+                raise ValueError(
+                    f"{name!r} is no name for a profile: up to 64 letters, digits, dots, hyphens and underscores, and "
+                    f"not {ANSWER_MODEL!r}, which the settings without a section make"
+                )
+            if wrong := sorted(key for key in changes if not is_of_profile(key)):
+                raise ValueError(f"{name!r} cannot set {', '.join(wrong)}; docs/generators.md lists what a profile can")
+        return profiles
 
     @field_validator("dense_weight", mode="plain")
     @classmethod
@@ -232,10 +327,18 @@ class Settings(BaseSettings):
             raise ValueError("it has to begin with http:// or https:// and a host")
         return url
 
-    @field_validator("home", "models", "embedding_tokenizer", mode="after")
+    @field_validator("home", "models", "embedding_tokenizer", "generator_tokenizer", mode="after")
     @classmethod
     def _absolute(cls, path: Path | None) -> Path | None:
         return path.expanduser().absolute() if path else None
+
+    def of_profile(self, name: str) -> Self:
+        """Return what holds for a profile: these settings, with those that it changes. Raises ConfigurationError."""
+        here = {key: getattr(self, key) for key in type(self).model_fields} | {"profiles": {}}
+        try:
+            return type(self)(**here | self.profiles[name])
+        except ValidationError as error:
+            raise _wrong(error, f"profiles.{name}.") from error
 
     @property
     def resolved_database_url(self) -> str:
@@ -271,11 +374,23 @@ def load_settings(**overrides: Any) -> Settings:
     try:
         return Settings(**overrides)
     except ValidationError as error:
-        first = error.errors()[0]
-        name = ".".join(str(part) for part in first["loc"])
-        raise ConfigurationError(f"Setting {name!r} is {first.get('input')!r}: {first['msg']}.") from error
+        raise _wrong(error) from error
     except tomllib.TOMLDecodeError as error:
         raise ConfigurationError(f"{CONFIG_FILE} is not valid TOML: {error}.") from error
+
+
+def is_of_profile(name: str) -> bool:
+    """Whether a profile may change this setting: what is of the generator, and how it is asked."""
+    is_generators = name == "generator" or name.startswith("generator_")
+    return name in Settings.model_fields and (is_generators or name in _OF_PROFILE)
+
+
+def _wrong(error: ValidationError, section: str = "") -> ConfigurationError:
+    first = error.errors()[0]
+    name = section + ".".join(str(part) for part in first["loc"])
+    # What holds keys, or sections with keys in them, is not shown.
+    value = "" if name.endswith(("_key", "_token")) or name == "profiles" else f" is {first.get('input')!r}"
+    return ConfigurationError(f"Setting {name!r}{value}: {first['msg']}.")
 
 
 def is_loopback(host: str) -> bool:

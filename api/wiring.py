@@ -10,15 +10,14 @@ from typing import Final
 from api import metrics
 from api.live import Engine, Live
 from api.models import Model, known_model
-from api.settings import Settings
+from api.profiles import Profile, open_profiles
+from api.settings import ANSWER_MODEL, Settings
 from catalog import feed
 from catalog.blobs import BlobStore
 from catalog.database import Database
+from catalog.errors import NotFound
 from catalog.models import EmbeddingModel
 from generation.answerer import Answerer
-from generation.backends.base import Generator
-from generation.backends.opener import open_generator
-from generation.prompts import load_template
 from ingest.pipeline import Pipeline
 from ingest.sandbox import ParseLimits
 from ingest.unpacking import ArchiveLimits
@@ -34,8 +33,6 @@ from retrieval.searcher import PassageSearch, Ranking, Searcher
 
 # How long a process waits for another one to bring a shared index up to date before it does so itself.
 _PATIENCE_S: Final = 5.0
-# The model that answers; the name that clients send in `model`.
-ANSWER_MODEL = "footnote"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,6 +50,8 @@ class Services:
     settings: Settings
     catalog: Catalog
     live: Live
+    # By name, the default one first.
+    profiles: Mapping[str, Profile]
 
     @property
     def embedder(self) -> Embedder:
@@ -68,12 +67,19 @@ class Services:
         return self.live
 
     @property
-    def generator(self) -> Generator:
-        return self.live.current.generator
-
-    @property
     def answerer(self) -> Answerer:
-        return self.live.current.answerer
+        """That of the default profile."""
+        return self.answerer_of(ANSWER_MODEL)
+
+    def answerer_of(self, model: str) -> Answerer:
+        """Return what answers with a profile, by the name that clients send in `model`. Raises NotFound."""
+        return self.live.current.answerers[self.profile_of(model).name]
+
+    def profile_of(self, model: str) -> Profile:
+        """Raises NotFound."""
+        if model not in self.profiles:
+            raise NotFound(f"There is no model {model!r}; GET /v1/models lists them.", param="model")
+        return self.profiles[model]
 
     @property
     def ranking(self) -> Ranking:
@@ -99,18 +105,24 @@ def open_services(settings: Settings) -> Iterator[Services]:
     with open_catalog(settings) as catalog:
         reranker = _make_reranker(settings)
         try:
-            live = Live(catalog.database, partial(_open_engine, settings, catalog, reranker))
-            try:
-                yield Services(settings=settings, catalog=catalog, live=live)
-            finally:
-                live.close()
+            with open_profiles(settings) as profiles:
+                live = Live(catalog.database, partial(_open_engine, settings, catalog, reranker, profiles))
+                try:
+                    yield Services(settings=settings, catalog=catalog, live=live, profiles=profiles)
+                finally:
+                    live.close()
         finally:
             if reranker:
                 reranker.close()
 
 
 def _open_engine(
-    settings: Settings, catalog: Catalog, reranker: Reranker | None, row: EmbeddingModel | None, search: PassageSearch
+    settings: Settings,
+    catalog: Catalog,
+    reranker: Reranker | None,
+    profiles: Mapping[str, Profile],
+    row: EmbeddingModel | None,
+    search: PassageSearch,
 ) -> Engine:
     """Open everything that answers with one embedding model, with the index caught up."""
     model = known_model(settings, row) if row else Model(settings=settings)
@@ -123,14 +135,12 @@ def _open_engine(
     is_shared = settings.index == "qdrant"
     replica = Replica(catalog.database, index, identity=embedder.identity.key, turn=turn if is_shared else nullcontext)
     replica.catch_up()
-    generator = open_generator(settings.generator, embedder=embedder, min_evidence=settings.min_evidence)
     return Engine(
         identity=embedder.identity.key,
         embedder=embedder,
         replica=replica,
         searcher=Searcher(catalog.database, replica, embedder, reranker, observe=metrics.note_search),
-        generator=generator,
-        answerer=Answerer(catalog.database, search, generator, load_template("answer")),
+        answerers={name: profile.answerer(catalog.database, search, embedder) for name, profile in profiles.items()},
     )
 
 

@@ -7,6 +7,7 @@ from typing import Any, Self
 
 from sqlalchemy.orm import Session
 
+from api import metrics
 from api.wire.items import Item
 from api.wire.response_stream import Event, ResponseStream
 from catalog import answers, background, conversations
@@ -38,6 +39,11 @@ class Plan:
     is_searching: bool = True
 
     @property
+    def model(self) -> str:
+        """The profile that answers."""
+        return str(self.response["model"])
+
+    @property
     def conversation_id(self) -> str | None:
         conversation = self.response["conversation"]
         return str(conversation["id"]) if conversation else None
@@ -57,7 +63,7 @@ class Plan:
             project_id=self.owner_id,
             created_at=time.time(),
             question=self.request.question,
-            model=self.response["model"],
+            model=self.model,
             outcome="",
             index_version=0,
             prompt={},
@@ -119,7 +125,7 @@ class Writing:
     def run(self, answerer: Answerer, cancelled: Callable[[], bool]) -> Iterator[list[Event]]:
         """Yield the events but for the last one, which `end` returns when the answer is kept."""
         yield list(self.stream.begin())
-        for event in answerer.answer(self.plan.request, cancelled=cancelled):
+        for event in metrics.observed(self.plan.model, answerer.answer(self.plan.request, cancelled=cancelled)):
             if isinstance(event, Searched):
                 # Whatever becomes of the answer, it may hold words of these files from here on.
                 found = [{"file_id": one.chunk.file_id, "chunk_id": one.chunk.chunk_id} for one in event.passages]

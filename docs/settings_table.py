@@ -28,7 +28,7 @@ def renewed(page: str) -> str:
 
 
 def _default(value: Any) -> str:
-    return "none" if value in {None, ()} else f"`{value}`"
+    return "none" if value in (None, (), {}) else f"`{value}`"
 
 
 def _meaning(field: FieldInfo) -> str:

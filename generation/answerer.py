@@ -11,6 +11,7 @@ from generation.backends.base import FinishReason, Generator, Prompt, Sampling, 
 from generation.citations import Citation
 from generation.evidence import content_terms
 from generation.packing import Packed, pack
+from generation.prices import Price
 from generation.prompts import PromptTemplate
 from generation.writing import Outcome, Writing
 from retrieval.indexes.base import Scope
@@ -79,12 +80,25 @@ class Answerer:
     """Searches, prompts, generates and cites. Every citation that it gives out was re-read from the stored text."""
 
     def __init__(
-        self, database: Database, searcher: PassageSearch, generator: Generator, template: PromptTemplate
+        self,
+        database: Database,
+        searcher: PassageSearch,
+        generator: Generator,
+        template: PromptTemplate,
+        *,
+        price: Price | None = None,
     ) -> None:
+        """`price`: of the generator's tokens, where answers have a cost."""
+        self._price = price
         self._database = database
         self._searcher = searcher
         self._generator = generator
         self._template = template
+
+    @property
+    def generator(self) -> str:
+        """The name of what writes the answers."""
+        return self._generator.name
 
     def answer(self, request: AnswerRequest, *, cancelled: Callable[[], bool] = lambda: False) -> Iterator[AnswerEvent]:
         """Yield the events of one answer; soon after `cancelled()` is true the generation ends."""
@@ -154,6 +168,7 @@ class Answerer:
                 ],
                 "dropped_markers": writing.dropped_markers,
                 "evidence": writing.finished.evidence,
+                "cost": self._price.of(writing.finished.usage) if self._price else None,
                 "seconds": dict(seconds),
             },
         )

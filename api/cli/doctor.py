@@ -16,9 +16,11 @@ from rich.text import Text
 
 from api.cli.root import app, configure_logging, console
 from api.models import Model, current_model, models_folder
+from api.profiles import Profile
 from api.settings import Settings, load_settings
 from api.wiring import open_catalog, open_services, workers_folder
-from catalog.errors import FootnoteError
+from catalog.errors import ConfigurationError, FootnoteError
+from generation.backends.openai import OpenAIGenerator
 from ingest.parsers import OcrOptions
 from ingest.parsers.ocr import OcrUnavailable, open_tesseract
 from ingest.worker import living
@@ -115,8 +117,18 @@ def _index(settings: Settings) -> str:
 
 
 def _generator(settings: Settings) -> str:
+    """Each profile with its generator; servers of language models are asked whether they serve the model."""
     with open_services(settings) as services:
-        return f"{settings.generator}, {type(services.generator).__name__} opens"
+        return "; ".join(_profile(profile) for profile in services.profiles.values())
+
+
+def _profile(profile: Profile) -> str:
+    generator = profile.generator
+    try:
+        found = generator.check() if isinstance(generator, OpenAIGenerator) else []
+    except FootnoteError as error:
+        raise ConfigurationError(f"profile {profile.name}: {error.message}") from error
+    return ", ".join((f"{profile.name} answers with {profile.settings.generator}", *found))
 
 
 def _ocr(settings: Settings) -> str:

@@ -15,7 +15,7 @@ from rich.text import Text
 from api.cli import evaluation_tables as tables
 from api.cli.root import app, configure_logging, console
 from api.models import make_embedder, models_folder
-from api.settings import Settings, load_settings
+from api.settings import ANSWER_MODEL, Settings, load_settings
 from api.wiring import Services, make_worker, open_services
 from catalog import stores
 from catalog.models import DEFAULT_PROJECT, JobStatus, VectorStore
@@ -187,13 +187,14 @@ def _answer(settings: Settings, questions: Sequence[Question], documents: Path, 
     with _fresh_services(settings) as services:
         store = _ingest(services, documents)
         scope = Scope(vector_store_ids=frozenset([store.id]))
-        asked = ask(questions, services.answerer, scope, services.ranking, min_evidence=settings.min_evidence)
+        ranking = services.profile_of(ANSWER_MODEL).ranking
+        asked = ask(questions, services.answerer, scope, ranking, min_evidence=settings.min_evidence)
         with _progress() as progress:
             items = [item_of(one) for one in progress.track(asked, total=len(questions), description="Asking")]
         setup = {
             "data": data,
             "embedding": services.embedder.identity.key,
-            "generator": services.generator.name,
+            "generator": services.answerer.generator,
             "min_evidence": settings.min_evidence,
             "dense_weight": settings.dense_weight,
             "reranker": settings.reranker,

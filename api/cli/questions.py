@@ -8,13 +8,13 @@ from rich.table import Table
 from rich.text import Text
 
 from api.cli.root import app, configure_logging, console
-from api.settings import load_settings
+from api.settings import ANSWER_MODEL, load_settings
 from api.wiring import Services, open_services
 from catalog import documents, stores
 from catalog.errors import NotFound
 from catalog.models import DEFAULT_PROJECT
 from evaluation.matching import holds
-from generation.answerer import Answer, AnswerRequest
+from generation.answerer import Answer
 from generation.citations import Citation
 from retrieval.explain import follow, verdict
 from retrieval.indexes.base import Scope
@@ -24,13 +24,17 @@ _Store = Annotated[str | None, typer.Option(help="Name of the vector store; with
 
 
 @app.command()
-def ask(question: str, store: _Store = None) -> None:
+def ask(
+    question: str,
+    store: _Store = None,
+    model: Annotated[str, typer.Option(help="Profile that answers; docs/generators.md.")] = ANSWER_MODEL,
+) -> None:
     """Answer a question from the documents, with footnotes."""
     settings = load_settings(log_level="error")
     configure_logging(settings)
     with open_services(settings) as services:
-        request = AnswerRequest(question=question, scope=_scope(services, store), ranking=services.ranking)
-        for event in services.answerer.answer(request):
+        request = services.profile_of(model).request(question=question, scope=_scope(services, store))
+        for event in services.answerer_of(model).answer(request):
             if isinstance(event, Answer):
                 _print_answer(event)
 

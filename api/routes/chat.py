@@ -1,20 +1,21 @@
 """/v1/chat/completions"""
 
 import json
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterator
 from typing import Any
 
 from fastapi import APIRouter
 from fastapi.responses import JSONResponse, StreamingResponse
 from starlette.concurrency import run_in_threadpool
 
+from api import metrics
 from api.asking import answer_request, event_stream, stated
 from api.auth import Caller, CallerOf, ServicesOf
 from api.errors import error_body
 from api.turns import TurnsOf
 from api.wire.chat import ChatStream, CreateChatCompletion
 from api.wiring import Services
-from generation.answerer import Answer, AnswerRequest
+from generation.answerer import Answer, AnswerEvent, AnswerRequest
 
 router = APIRouter(prefix="/v1/chat", tags=["Chat"])
 
@@ -28,8 +29,8 @@ async def create_chat_completion(
     request = await run_in_threadpool(_request, services, caller, body)
     stream = ChatStream(body)
     if body.stream:
-        return event_stream(turns, lambda is_gone: _lines(services, request, stream, is_gone))
-    events = await turns.run(lambda: list(services.answerer.answer(request)))
+        return event_stream(turns, lambda is_gone: _lines(_events(services, body.model, request, is_gone), stream))
+    events = await turns.run(lambda: list(_events(services, body.model, request, lambda: False)))
     (answer,) = [event for event in events if isinstance(event, Answer)]
     return JSONResponse(stream.completion(answer))
 
@@ -46,13 +47,17 @@ def _request(services: Services, caller: Caller, body: CreateChatCompletion) -> 
     )
 
 
-def _lines(
-    services: Services, request: AnswerRequest, stream: ChatStream, is_gone: Callable[[], bool]
-) -> Generator[str, None, None]:
+def _events(
+    services: Services, model: str, request: AnswerRequest, is_gone: Callable[[], bool]
+) -> Iterator[AnswerEvent]:
+    yield from metrics.observed(model, services.answerer_of(model).answer(request, cancelled=is_gone))
+
+
+def _lines(events: Iterator[AnswerEvent], stream: ChatStream) -> Generator[str, None, None]:
     """An error in mid-stream cannot become a status any more: it becomes a line that the SDKs raise."""
     try:
         yield _line(stream.begin())
-        for event in services.answerer.answer(request, cancelled=is_gone):
+        for event in events:
             yield from map(_line, stream.take(event))
         yield "data: [DONE]\n\n"
     except Exception as error:  # noqa: BLE001 - It is logged and told.

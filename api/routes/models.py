@@ -8,7 +8,7 @@ from pydantic import Field
 
 from api.auth import CallerOf, ServicesOf
 from api.wire.common import WireModel
-from api.wiring import ANSWER_MODEL, Services
+from api.wiring import Services
 from catalog.errors import InvalidRequest, NotFound, UnsupportedParameter
 
 router = APIRouter(prefix="/v1", tags=["Models"])
@@ -74,7 +74,7 @@ def create_embeddings(services: ServicesOf, _caller: CallerOf, body: CreateEmbed
 
 
 def _names(services: Services) -> list[str]:
-    return [ANSWER_MODEL, services.embedder.identity.model]
+    return list(dict.fromkeys([*services.profiles, services.embedder.identity.model]))
 
 
 def _model(name: str) -> dict[str, Any]:

@@ -79,7 +79,7 @@ def count_input_tokens(services: ServicesOf, caller: CallerOf, body: CountTokens
     """Count the tokens that an answer would be written from: the question, and what its search finds now."""
     body.check_supported()
     request, _ = _request(services, caller, body)
-    return {"object": "response.input_tokens", "input_tokens": services.answerer.count_input(request)}
+    return {"object": "response.input_tokens", "input_tokens": services.answerer_of(body.model).count_input(request)}
 
 
 @router.get("/{response_id}", response_model=None)
@@ -187,7 +187,7 @@ def _start(services: Services, background_answers: BackgroundAnswers, plan: Plan
 
 def _events(services: Services, writing: Writing, cancelled: Callable[[], bool]) -> Iterator[Event]:
     """Yield the events of one answer; it is kept before the last one, unless its reader has gone away."""
-    for batch in writing.run(services.answerer, cancelled):
+    for batch in writing.run(services.answerer_of(writing.plan.model), cancelled):
         yield from batch
     if cancelled():
         return

@@ -199,9 +199,15 @@ def _own_fields(answer: Answer) -> dict[str, Any]:
 
 
 def _usage(answer: Answer) -> dict[str, Any]:
-    """Everything is text, and nothing of it cached, predicted or reasoned."""
+    """Everything is text, and nothing of it predicted or reasoned."""
     read, written = answer.usage.input_tokens, answer.usage.output_tokens
-    none_read = {"audio_tokens": 0, "image_tokens": 0, "cached_tokens": 0, "cache_write_tokens": 0}
+    details = {
+        "text_tokens": read,
+        "audio_tokens": 0,
+        "image_tokens": 0,
+        "cached_tokens": answer.usage.cached_tokens,
+        "cache_write_tokens": 0,
+    }
     none_written = {
         "audio_tokens": 0,
         "reasoning_tokens": 0,
@@ -212,6 +218,6 @@ def _usage(answer: Answer) -> dict[str, Any]:
         "prompt_tokens": read,
         "completion_tokens": written,
         "total_tokens": read + written,
-        "prompt_tokens_details": {"text_tokens": read, **none_read},
+        "prompt_tokens_details": details,
         "completion_tokens_details": {"text_tokens": written, **none_written},
     }

@@ -1,0 +1,106 @@
+"""Profiles: what the `model` of a request chooses. The settings make one, and each section [profiles.NAME] another."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from typing import Any
+
+from api import metrics
+from api.settings import ANSWER_MODEL, Settings
+from catalog.database import Database
+from catalog.errors import ConfigurationError
+from generation.answerer import Answerer, AnswerRequest
+from generation.backends.base import Generator, Sampling
+from generation.backends.chat_request import ChatServers
+from generation.backends.opener import open_generator
+from generation.prices import Price
+from generation.prompts import PromptTemplate, load_template
+from retrieval.embedders.base import Embedder
+from retrieval.indexes.base import Scope
+from retrieval.searcher import PassageSearch, Ranking
+
+
+@dataclass(frozen=True, kw_only=True)
+class Profile:
+    """One way to answer."""
+
+    name: str
+    # Those of the whole, with what the profile changes.
+    settings: Settings
+    template: PromptTemplate
+    # A language model, which is opened once; None is `extractive`, which works with the embedder that is current.
+    generator: Generator | None
+
+    @property
+    def ranking(self) -> Ranking:
+        """How passages are ranked, where a request does not say."""
+        return Ranking(dense_weight=self.settings.dense_weight, score_threshold=self.settings.score_threshold)
+
+    def request(self, *, question: str, scope: Scope, **given: Any) -> AnswerRequest:
+        """Return what is asked of the answerer; `given` are fields of it, None where the profile decides."""
+        told = {"max_results": self.settings.max_results, "ranking": self.ranking}
+        told |= {name: value for name, value in given.items() if value is not None}
+        sampling = told.pop("sampling", Sampling())
+        if sampling.temperature is None:
+            sampling = replace(sampling, temperature=self.settings.temperature)
+        return AnswerRequest(question=question, scope=scope, sampling=sampling, **told)
+
+    def answerer(self, database: Database, search: PassageSearch, embedder: Embedder) -> Answerer:
+        """Return what answers while this embedder is the current one."""
+        settings = self.settings
+        generator = self.generator or open_generator(
+            "extractive", embedder=embedder, min_evidence=settings.min_evidence
+        )
+        return Answerer(database, search, generator, self.template, price=_price(settings))
+
+
+@contextmanager
+def open_profiles(settings: Settings) -> Iterator[Mapping[str, Profile]]:
+    """Open each language model once, and yield the profiles by name, the default one first.
+
+    Raises ConfigurationError, which names the profile, for an unknown generator, prompt or setting.
+    """
+    with ExitStack() as stack:
+        opened: dict[tuple[Any, ...], Generator] = {}
+        profiles: dict[str, Profile] = {}
+        for name in (ANSWER_MODEL, *settings.profiles):
+            own = settings.of_profile(name) if name in settings.profiles else settings
+            key = tuple(getattr(own, field) for field in Settings.model_fields if field.startswith("generator"))
+            try:
+                if own.generator != "extractive" and key not in opened:
+                    opened[key] = _open(own)
+                    stack.callback(opened[key].close)
+                template = load_template(own.prompt)
+            except ConfigurationError as error:
+                raise ConfigurationError(f"Profile {name!r}: {error.message}") from error
+            profiles[name] = Profile(name=name, settings=own, template=template, generator=opened.get(key))
+        yield profiles
+
+
+def _open(settings: Settings) -> Generator:
+    return open_generator(settings.generator, servers=_servers(settings), observe=metrics.note_upstream)
+
+
+def _servers(settings: Settings) -> ChatServers | None:
+    if not settings.generator_url or not settings.generator_model:
+        return None
+    key, context = settings.generator_api_key, settings.generator_context_tokens
+    return ChatServers(
+        urls=settings.generator_url,
+        model=settings.generator_model,
+        api_key=key.get_secret_value() if key else None,
+        tokenizer=settings.generator_tokenizer,
+        connect_timeout_s=settings.generator_connect_timeout_s,
+        first_token_timeout_s=settings.generator_first_token_timeout_s,
+        token_timeout_s=settings.generator_token_timeout_s,
+        deadline_s=settings.generator_deadline_s,
+        retries=settings.generator_retries,
+        **({"context_tokens": context} if context else {}),
+    )
+
+
+def _price(settings: Settings) -> Price | None:
+    read, written = settings.generator_price_input, settings.generator_price_output
+    if read is None and written is None:
+        return None
+    return Price(input=read or 0.0, output=written or 0.0, cached=settings.generator_price_cached)
