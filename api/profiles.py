@@ -3,21 +3,23 @@
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Final
 
 from api import metrics
 from api.settings import ANSWER_MODEL, Settings
-from catalog.database import Database
 from catalog.errors import ConfigurationError
-from generation.answerer import Answerer, AnswerRequest
+from generation.answerer import AnswerRequest
 from generation.backends.base import Generator, Sampling
 from generation.backends.chat_request import ChatServers
 from generation.backends.opener import open_generator
 from generation.prices import Price
-from generation.prompts import PromptTemplate, load_template
-from retrieval.embedders.base import Embedder
 from retrieval.indexes.base import Scope
-from retrieval.searcher import PassageSearch, Ranking
+from retrieval.searcher import Ranking
+
+# Profiles that are equal in these share one generator.
+_GENERATOR_SETTINGS: Final = tuple(
+    name for name in Settings.model_fields if name.startswith("generator") and not name.startswith("generator_price")
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,7 +29,6 @@ class Profile:
     name: str
     # Those of the whole, with what the profile changes.
     settings: Settings
-    template: PromptTemplate
     # A language model, which is opened once; None is `extractive`, which works with the embedder that is current.
     generator: Generator | None
 
@@ -45,36 +46,34 @@ class Profile:
             sampling = replace(sampling, temperature=self.settings.temperature)
         return AnswerRequest(question=question, scope=scope, sampling=sampling, **told)
 
-    def answerer(self, database: Database, search: PassageSearch, embedder: Embedder) -> Answerer:
-        """Return what answers while this embedder is the current one."""
-        settings = self.settings
-        generator = self.generator or open_generator(
-            "extractive", embedder=embedder, min_evidence=settings.min_evidence
-        )
-        return Answerer(database, search, generator, self.template, price=_price(settings))
-
 
 @contextmanager
 def open_profiles(settings: Settings) -> Iterator[Mapping[str, Profile]]:
     """Open each language model once, and yield the profiles by name, the default one first.
 
-    Raises ConfigurationError, which names the profile, for an unknown generator, prompt or setting.
+    Raises ConfigurationError, which names the profile.
     """
     with ExitStack() as stack:
         opened: dict[tuple[Any, ...], Generator] = {}
         profiles: dict[str, Profile] = {}
         for name in (ANSWER_MODEL, *settings.profiles):
             own = settings.of_profile(name) if name in settings.profiles else settings
-            key = tuple(getattr(own, field) for field in Settings.model_fields if field.startswith("generator"))
-            try:
-                if own.generator != "extractive" and key not in opened:
+            key = tuple(getattr(own, field) for field in _GENERATOR_SETTINGS)
+            if own.generator != "extractive" and key not in opened:
+                with naming(name):
                     opened[key] = _open(own)
-                    stack.callback(opened[key].close)
-                template = load_template(own.prompt)
-            except ConfigurationError as error:
-                raise ConfigurationError(f"Profile {name!r}: {error.message}") from error
-            profiles[name] = Profile(name=name, settings=own, template=template, generator=opened.get(key))
+                stack.callback(opened[key].close)
+            profiles[name] = Profile(name=name, settings=own, generator=opened.get(key))
         yield profiles
+
+
+@contextmanager
+def naming(profile: str) -> Iterator[None]:
+    """Let a ConfigurationError say which profile cannot work."""
+    try:
+        yield
+    except ConfigurationError as error:
+        raise ConfigurationError(f"Profile {profile!r}: {error.message}") from error
 
 
 def _open(settings: Settings) -> Generator:
@@ -99,7 +98,8 @@ def _servers(settings: Settings) -> ChatServers | None:
     )
 
 
-def _price(settings: Settings) -> Price | None:
+def price_of(settings: Settings) -> Price | None:
+    """Return what the tokens of a generator cost, where the settings say it."""
     read, written = settings.generator_price_input, settings.generator_price_output
     if read is None and written is None:
         return None

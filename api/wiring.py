@@ -10,7 +10,7 @@ from typing import Final
 from api import metrics
 from api.live import Engine, Live
 from api.models import Model, known_model
-from api.profiles import Profile, open_profiles
+from api.profiles import Profile, naming, open_profiles, price_of
 from api.settings import ANSWER_MODEL, Settings
 from catalog import feed
 from catalog.blobs import BlobStore
@@ -18,6 +18,8 @@ from catalog.database import Database
 from catalog.errors import NotFound
 from catalog.models import EmbeddingModel
 from generation.answerer import Answerer
+from generation.backends.opener import open_generator
+from generation.prompts import load_template
 from ingest.pipeline import Pipeline
 from ingest.sandbox import ParseLimits
 from ingest.unpacking import ArchiveLimits
@@ -140,8 +142,20 @@ def _open_engine(
         embedder=embedder,
         replica=replica,
         searcher=Searcher(catalog.database, replica, embedder, reranker, observe=metrics.note_search),
-        answerers={name: profile.answerer(catalog.database, search, embedder) for name, profile in profiles.items()},
+        answerers={
+            name: _make_answerer(profile, catalog.database, search, embedder) for name, profile in profiles.items()
+        },
     )
+
+
+def _make_answerer(profile: Profile, database: Database, search: PassageSearch, embedder: Embedder) -> Answerer:
+    """Return what answers with a profile while this embedder is the current one. Raises ConfigurationError."""
+    settings = profile.settings
+    with naming(profile.name):
+        generator = profile.generator or open_generator(
+            "extractive", embedder=embedder, min_evidence=settings.min_evidence
+        )
+        return Answerer(database, search, generator, load_template(settings.prompt), price=price_of(settings))
 
 
 def _make_reranker(settings: Settings) -> Reranker | None:

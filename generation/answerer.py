@@ -95,11 +95,6 @@ class Answerer:
         self._generator = generator
         self._template = template
 
-    @property
-    def generator(self) -> str:
-        """The name of what writes the answers."""
-        return self._generator.name
-
     def answer(self, request: AnswerRequest, *, cancelled: Callable[[], bool] = lambda: False) -> Iterator[AnswerEvent]:
         """Yield the events of one answer; soon after `cancelled()` is true the generation ends."""
         found = self._search(request)
