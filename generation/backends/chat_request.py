@@ -145,25 +145,25 @@ class ChatRequest:
 
     @contextmanager
     def _translated(self) -> Iterator[None]:
-        """Turn errors of the connection into UpstreamFault; those behind the last token are passed over."""
+        """Turn everything that goes wrong into UpstreamFault without a key; behind the last token it is passed over."""
         try:
             yield
-        except UpstreamFault as fault:
-            raise UpstreamFault(
-                fault.kind, self._servers.without_key(fault.reason), retry_after_s=fault.retry_after_s
-            ) from fault
-        except (TimeoutError, httpx.HTTPError) as error:
+        except (UpstreamFault, TimeoutError, httpx.HTTPError) as error:
             if not self._reader.has_ended:
                 raise self._fault_of(error) from error
 
-    def _fault_of(self, error: TimeoutError | httpx.HTTPError) -> UpstreamFault:
-        if isinstance(error, httpx.ConnectTimeout):
-            return UpstreamFault(FaultKind.UNREACHABLE, f"no connection within {self._servers.connect_timeout_s:g} s")
-        if isinstance(error, httpx.HTTPError):
-            kind = FaultKind.UNREACHABLE if isinstance(error, httpx.TransportError) else FaultKind.PROTOCOL
-            return UpstreamFault(kind, self._servers.without_key(f"{type(error).__name__} {error}".strip()))
+    def _fault_of(self, error: UpstreamFault | TimeoutError | httpx.HTTPError) -> UpstreamFault:
+        wait = self._servers
+        match error:
+            case UpstreamFault():
+                return UpstreamFault(error.kind, wait.without_key(error.reason), retry_after_s=error.retry_after_s)
+            case httpx.ConnectTimeout():
+                return UpstreamFault(FaultKind.UNREACHABLE, f"no connection within {wait.connect_timeout_s:g} s")
+            case httpx.HTTPError():
+                kind = FaultKind.UNREACHABLE if isinstance(error, httpx.TransportError) else FaultKind.PROTOCOL
+                return UpstreamFault(kind, wait.without_key(f"{type(error).__name__} {error}".strip()))
         if self._clock() >= self._deadline:
-            return UpstreamFault(FaultKind.TIMEOUT, f"its answer is not there after {self._servers.deadline_s:g} s")
+            return UpstreamFault(FaultKind.TIMEOUT, f"its answer is not there after {wait.deadline_s:g} s")
         if self._reader.pieces:
-            return UpstreamFault(FaultKind.TIMEOUT, f"no further token within {self._servers.token_timeout_s:g} s")
-        return UpstreamFault(FaultKind.TIMEOUT, f"no first token within {self._servers.first_token_timeout_s:g} s")
+            return UpstreamFault(FaultKind.TIMEOUT, f"no further token within {wait.token_timeout_s:g} s")
+        return UpstreamFault(FaultKind.TIMEOUT, f"no first token within {wait.first_token_timeout_s:g} s")

@@ -50,13 +50,14 @@ class TokenCounter:
         tokenizer: Tokenizer | None = None,
         headers: Mapping[str, str] | None = None,
         clock: Callable[[], float] = time.monotonic,
+        transport: httpx.BaseTransport | None = None,
     ) -> None:
-        """`urls`: as for chat completions, https://HOST/v1. `clock` is in seconds."""
+        """`urls`: as for chat completions, https://HOST/v1. `clock` is in seconds; `transport`: None is the network."""
         self._model, self._tokenizer, self._clock = model, tokenizer, clock
         # Those that may count; each is asked how, with a word that is nobody's.
         self._unknown = [] if tokenizer else [f"{url.removesuffix('/v1')}/tokenize" for url in urls]
         self._known: list[tuple[str, Body]] = []
-        self._client = httpx.Client(headers=dict(headers or {}), timeout=_TIMEOUT_S)
+        self._client = httpx.Client(headers=dict(headers or {}), timeout=_TIMEOUT_S, transport=transport)
         self._lock = threading.Lock()
         self._next_look = float("-inf")
         self._ask = lru_cache(_REMEMBERED)(self._asked)
