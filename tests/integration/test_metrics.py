@@ -67,11 +67,14 @@ def test_jobs_are_counted_by_status(fresh: Footnote) -> None:
 
 
 def test_nothing_of_anybodys_data_is_told(fresh: Footnote) -> None:
-    """Labels are of stage, status and cache alone, and every metric is one of ours."""
+    """Labels are names of the operator's own and of our parts, and every metric is one of ours."""
     store = fresh.store(name="secret project")
     fresh.add(store)
     fresh.search(store, "What of the roof?")
-    assert set(re.findall(r'(\w+)="', " ".join(values(fresh)))) <= {"stage", "status", "cache", "le"}
+    assert set(re.findall(r'(\w+)="', " ".join(values(fresh)))) <= {
+        *("stage", "status", "cache", "le"),
+        *("model", "outcome", "kind", "upstream"),
+    }
     assert all(name.startswith("footnote_") for name in values(fresh))
 
 
