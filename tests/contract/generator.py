@@ -45,23 +45,26 @@ def write(generator: Generator, prompt: Prompt | None = None, *, max_tokens: int
 class GeneratorContract:
     """Inherit, and provide the fixture `opened`, best with the scope of the class."""
 
+    # Of each answer: fewer for a model that is slow here.
+    max_tokens = 64
+
     @pytest.fixture
     def opened(self) -> Generator:
         raise NotImplementedError
 
     def test_an_answer_is_text_and_then_its_end(self, opened: Generator) -> None:
         """Pieces of text, none of them empty, and last and once how it ended."""
-        text, finished = write(opened)
+        text, finished = write(opened, max_tokens=self.max_tokens)
         assert text.strip()
         assert finished.reason in {FinishReason.STOP, FinishReason.LENGTH}
 
     def test_usage_counts_what_was_read_and_written(self, opened: Generator) -> None:
         """Some tokens of each, no more written than allowed, and no more remembered than read."""
-        _, finished = write(opened)
+        _, finished = write(opened, max_tokens=self.max_tokens)
         usage = finished.usage
         assert 0 <= usage.cached_tokens <= usage.input_tokens
         assert usage.input_tokens >= 10
-        assert 1 <= usage.output_tokens <= 64
+        assert 1 <= usage.output_tokens <= self.max_tokens
 
     def test_the_limit_of_tokens_is_kept(self, opened: Generator) -> None:
         """What would be longer ends with LENGTH."""
@@ -85,22 +88,22 @@ class GeneratorContract:
 
     def test_an_answer_may_be_left_without_a_word(self, opened: Generator) -> None:
         """The iterator is dropped in mid-answer, and the next answer is as any other."""
-        expected = write(opened)[0]
-        left = begin(opened)
+        expected = write(opened, max_tokens=self.max_tokens)[0]
+        left = begin(opened, max_tokens=self.max_tokens)
         next(left)
         left.close()  # type: ignore[attr-defined]
-        assert write(opened)[0] == expected
+        assert write(opened, max_tokens=self.max_tokens)[0] == expected
 
     def test_the_same_prompt_has_the_same_answer(self, opened: Generator) -> None:
         """With the likeliest token each time."""
-        assert write(opened)[0] == write(opened)[0]
+        assert write(opened, max_tokens=self.max_tokens)[0] == write(opened, max_tokens=self.max_tokens)[0]
 
     def test_eight_threads_get_their_own_answers(self, opened: Generator) -> None:
         """Answers at the same time do not mix."""
         prompts = [a_prompt(QUESTION, PUMP.replace("red", colour)) for colour in ("red", "blue", "green", "grey")] * 2
-        alone = [write(opened, prompt)[0] for prompt in prompts]
+        alone = [write(opened, prompt, max_tokens=self.max_tokens)[0] for prompt in prompts]
         with ThreadPoolExecutor(len(prompts)) as pool:
-            assert list(pool.map(lambda prompt: write(opened, prompt)[0], prompts)) == alone
+            assert list(pool.map(lambda prompt: write(opened, prompt, max_tokens=self.max_tokens)[0], prompts)) == alone
 
     def test_tokens_of_a_text_are_counted(self, opened: Generator) -> None:
         """None for no text, more for more, and far less than the budget for a sentence."""

@@ -17,6 +17,7 @@ from retrieval.embedders.calibration import ensure_calibrated
 from retrieval.embedders.conversion import DEFAULT_MODEL, ensure_converted
 from retrieval.lexical import LexicalIndex
 from tests.builders import a_publication
+from tests.chat_server import MODEL, ChatServer
 from tests.integration.conftest import HOUSE, running
 
 
@@ -61,6 +62,14 @@ def folder(tmp_path: Path) -> Path:
     (folder / "plans" / "garden.md").write_text("# Garden\n\nThe pond is two metres deep.\n")
     (folder / ".hidden.txt").write_text("Never read.")
     return folder
+
+
+@pytest.fixture
+def chat_server() -> Iterator[ChatServer]:
+    """Yield a server of a language model."""
+    server = ChatServer()
+    yield server
+    server.close()
 
 
 def rows(result: Result) -> dict[str, list[str]]:
@@ -279,6 +288,33 @@ def test_doctor_names_the_part_that_does_not_work(command: Command, monkeypatch:
     assert result.status == 1
     found = rows(result)
     assert (found["catalog"][0], found["embedding"][0]) == ("failed", "ok")
+
+
+def test_doctor_asks_the_servers_of_language_models(command: Command, tmp_home: Path, chat_server: ChatServer) -> None:
+    """Each profile with its generator; one whose server has another model fails the check, by name."""
+    wrong = '[profiles.wrong]\ngenerator = "openai"\ngenerator_model = "other"\n'
+    right = f'generator_url = "{chat_server.url}"\n[profiles.fluent]\ngenerator = "openai"\n'
+    right += f'generator_model = "{MODEL}"\n'
+    (tmp_home / "footnote.toml").write_text(right)
+    sound = command("doctor")
+    assert sound.status == 0
+    told = " ".join(sound.out.split())
+    assert f"footnote answers with extractive; fluent answers with openai, {chat_server.url} serves {MODEL}" in told
+    (tmp_home / "footnote.toml").write_text(right + wrong)
+    result = command("doctor")
+    assert (result.status, rows(result)["generator"][0]) == (1, "failed")
+    assert "profile wrong:" in " ".join(result.out.split())
+
+
+def test_a_question_may_name_a_profile(command: Command, folder: Path, tmp_home: Path, chat_server: ChatServer) -> None:
+    """`--model` chooses who answers; an unknown one is an error."""
+    (tmp_home / "footnote.toml").write_text(
+        f'[profiles.fluent]\ngenerator = "openai"\ngenerator_url = "{chat_server.url}"\ngenerator_model = "{MODEL}"\n'
+    )
+    command("ingest", str(folder))
+    assert "The pond is two metres deep" in command("ask", "How deep is the pond?").out
+    assert "red pump" in command("ask", "How deep is the pond?", "--model", "fluent").out
+    assert "There is no model 'none'" in command("ask", "How deep is the pond?", "--model", "none").err
 
 
 def test_doctor_says_when_no_blob_can_be_written(command: Command, tmp_path: Path) -> None:

@@ -82,3 +82,29 @@ def test_no_secret_stands_in_the_file(compose: dict[str, Any]) -> None:
         if name.endswith(("PASSWORD", "SECRET"))
     ]
     assert [value for value in secrets if not (value.startswith("${") and ":?" in value)] == []
+
+
+def _options(command: list[str]) -> dict[str, str]:
+    return {name: value for name, _, value in (part.partition("=") for part in command)}
+
+
+def test_the_language_model_is_what_the_settings_say(compose: dict[str, Any]) -> None:
+    """Footnote asks vLLM at its address for the model that it serves, and for no more tokens than it reads."""
+    given = compose["services"]["api"]["environment"]
+    options = _options(compose["services"]["vllm"]["command"])
+    assert given["FOOTNOTE_GENERATOR_URL"] == "http://vllm:8000/v1"
+    assert given["FOOTNOTE_GENERATOR_MODEL"] == options["--model"]
+    assert given["FOOTNOTE_GENERATOR_CONTEXT_TOKENS"] == options["--max-model-len"]
+    assert "--enable-prompt-tokens-details" in options
+
+
+def test_without_a_gpu_answers_are_quotes(compose: dict[str, Any]) -> None:
+    """vLLM starts with its profile alone, nothing waits for it, and the default generator needs no model."""
+    assert compose["services"]["vllm"]["profiles"] == ["gpu"]
+    assert [name for name, service in _services(compose) if "vllm" in service.get("depends_on", {})] == []
+    assert compose["services"]["api"]["environment"]["FOOTNOTE_GENERATOR"] == "${GENERATOR:-extractive}"
+
+
+def test_the_language_model_is_reached_by_footnote_alone(compose: dict[str, Any]) -> None:
+    """It has no key, so no port of the host leads to it."""
+    assert "ports" not in compose["services"]["vllm"]
