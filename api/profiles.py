@@ -10,7 +10,7 @@ from api.settings import ANSWER_MODEL, Settings
 from catalog.errors import ConfigurationError
 from generation.answerer import AnswerRequest
 from generation.backends.base import Generator, Sampling
-from generation.backends.chat_request import ChatServers
+from generation.backends.chat_request import DEFAULT_CONTEXT_TOKENS, ChatServers
 from generation.backends.opener import open_generator
 from generation.prices import Price
 from retrieval.indexes.base import Scope
@@ -39,7 +39,7 @@ class Profile:
 
     def request(self, *, question: str, scope: Scope, **given: Any) -> AnswerRequest:
         """Return what is asked of the answerer; `given` are fields of it, None where the profile decides."""
-        told = {"max_results": self.settings.max_results, "ranking": self.ranking}
+        told: dict[str, Any] = {"max_results": self.settings.max_results, "ranking": self.ranking}
         told |= {name: value for name, value in given.items() if value is not None}
         sampling = told.pop("sampling", Sampling())
         if sampling.temperature is None:
@@ -83,18 +83,18 @@ def _open(settings: Settings) -> Generator:
 def _servers(settings: Settings) -> ChatServers | None:
     if not settings.generator_url or not settings.generator_model:
         return None
-    key, context = settings.generator_api_key, settings.generator_context_tokens
+    key = settings.generator_api_key
     return ChatServers(
         urls=settings.generator_url,
         model=settings.generator_model,
         api_key=key.get_secret_value() if key else None,
         tokenizer=settings.generator_tokenizer,
+        context_tokens=settings.generator_context_tokens or DEFAULT_CONTEXT_TOKENS,
         connect_timeout_s=settings.generator_connect_timeout_s,
         first_token_timeout_s=settings.generator_first_token_timeout_s,
         token_timeout_s=settings.generator_token_timeout_s,
         deadline_s=settings.generator_deadline_s,
         retries=settings.generator_retries,
-        **({"context_tokens": context} if context else {}),
     )
 
 

@@ -15,6 +15,7 @@ from generation.backends.chat_stream import AnswerReader
 from generation.backends.upstreams import FaultKind, Turn, UpstreamFault
 from retrieval.remote import is_passing, retry_after_s, stated_reason
 
+DEFAULT_CONTEXT_TOKENS: Final = 8192
 # How long after the last token the server's count of tokens is waited for.
 _USAGE_WAIT_S: Final = 5.0
 _MAX_REASON_BYTES: Final = 64 * 1024
@@ -34,7 +35,7 @@ class ChatServers:
     # A tokenizer.json of the model; None has the servers count, or else a rule.
     tokenizer: Path | None = None
     # Tokens that the model reads and writes in all.
-    context_tokens: int = 8192
+    context_tokens: int = DEFAULT_CONTEXT_TOKENS
     connect_timeout_s: float = 5.0
     # From the request to the first token, its wait in the server's queue included.
     first_token_timeout_s: float = 60.0

@@ -46,10 +46,11 @@ def smollm2(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Generator]:
     """Yield a generator on a server of its own, which is in another process."""
     model, port = weights(), free_port()
     log = tmp_path_factory.mktemp("smollm2") / "log"
-    arguments = ["serve", model, "--host", "127.0.0.1", "--port", str(port), "--device", "cpu"]
+    # As `transformers serve` does, without its look for a newer version.
+    serve = f"from transformers.cli.serve import Serve; Serve({model!r}, host='127.0.0.1', port={port}, device='cpu')"
     with log.open("wb") as output:
         process = subprocess.Popen(
-            [sys.executable, "-m", "transformers.cli.transformers", *arguments],
+            [sys.executable, "-c", serve],
             env={**os.environ, "HF_HUB_OFFLINE": "1"},
             stdout=output,
             stderr=subprocess.STDOUT,

@@ -86,10 +86,11 @@ def test_a_profile_gives_what_a_request_leaves_open(footnote: Footnote, store: s
 
 def test_a_profile_may_want_better_passages(footnote: Footnote, store: str, server: ChatServer) -> None:
     """Those below its threshold are no sources."""
-    footnote.respond(QUESTION, store, model="fluent")
-    footnote.respond(QUESTION, store, model="fluent-strict")
-    many, few = (body["messages"][-1]["content"].count("</source-") for body in server.bodies)
-    assert few <= many == 1
+    tools = [{"type": "file_search", "vector_store_ids": [store], "max_num_results": 2}]
+    for model in ("fluent", "fluent-strict"):
+        reply = footnote.client.post("/v1/responses", json={"input": QUESTION, "model": model, "tools": tools})
+        assert reply.status_code == 200
+    assert [body["messages"][-1]["content"].count("</source-") for body in server.bodies] == [2, 1]
 
 
 def test_profiles_with_one_generator_share_it(footnote: Footnote) -> None:
