@@ -118,7 +118,9 @@ class NoneAdmitted(Exception):
 @dataclass(kw_only=True)
 class _Upstream:
     url: str
-    breaker: Breaker
+    breaker: Breaker = Breaker()
+    # The state that was told last: after a rest it changes by itself, and is told with the request that tries.
+    told: BreakerState = BreakerState.CLOSED
     under_way: int = 0
     # What its last failure was.
     reason: str = ""
@@ -144,7 +146,7 @@ class Upstreams:
         observe: Callable[[News], None] = lambda _: None,
     ) -> None:
         """`clock` is in seconds; `observe` hears of every change and failure."""
-        self._upstreams = [_Upstream(url=url, breaker=Breaker()) for url in urls]
+        self._upstreams = [_Upstream(url=url) for url in urls]
         self._clock, self._observe = clock, observe
         self._lock = threading.RLock()
 
@@ -194,18 +196,17 @@ class Upstreams:
         return breaker.failed(self._clock())
 
     def _change(self, one: _Upstream, change: Callable[[Breaker], Breaker], fault: FaultKind | None = None) -> None:
-        now = self._clock()
         with self._lock:
-            before = one.breaker.state(now)
             one.breaker = change(one.breaker)
-            after = one.breaker.state(now)
+            now = self._clock()
+            before, one.told = one.told, one.breaker.state(now)
             rest_s = (one.breaker.retry_at or now) - now
-        if after is BreakerState.OPEN and before is not after:
+        if one.told is not before and one.told is BreakerState.OPEN:
             log.error("%s is left alone for %.0f s: %s.", one.url, rest_s, one.reason)
-        elif after is BreakerState.CLOSED and before is not after:
+        elif one.told is not before and one.told is BreakerState.CLOSED:
             log.warning("%s answers again.", one.url)
-        if fault or after is not before:
-            self._observe(News(url=one.url, state=after, fault=fault))
+        if fault or one.told is not before:
+            self._observe(News(url=one.url, state=one.told, fault=fault))
 
 
 class RetryBudget:

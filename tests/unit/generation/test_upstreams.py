@@ -189,11 +189,12 @@ def test_whoever_watches_hears_of_failures_and_changes(clock: Clock) -> None:
     fail(upstreams, FAILURES)
     clock.now += FIRST_REST_S
     url_of(upstreams)
-    closed, opened_, status = BreakerState.CLOSED, BreakerState.OPEN, FaultKind.STATUS
+    status = FaultKind.STATUS
     assert [(one.state, one.fault) for one in heard] == [
-        *[(closed, status)] * (FAILURES - 1),
-        (opened_, status),
-        (closed, None),
+        *[(BreakerState.CLOSED, status)] * (FAILURES - 1),
+        (BreakerState.OPEN, status),
+        (BreakerState.HALF_OPEN, None),
+        (BreakerState.CLOSED, None),
     ]
 
 
