@@ -104,8 +104,9 @@ def parse_usage(value: Any) -> Usage | None:
     """Return the tokens that a server says it counted; None for what cannot be true, or is not there."""
     told = _mapping(value)
     cached = _mapping(told.get("prompt_tokens_details")).get("cached_tokens") or 0
-    counts = [told.get("prompt_tokens"), told.get("completion_tokens"), cached]
-    if not all(type(count) is int and 0 <= count <= _MOST_TOKENS for count in counts):
+    told_counts = (told.get("prompt_tokens"), told.get("completion_tokens"), cached)
+    counts = [n for n in told_counts if isinstance(n, int) and not isinstance(n, bool) and 0 <= n <= _MOST_TOKENS]
+    if len(counts) < len(told_counts):
         return None
     read, written, remembered = counts
     if read == 0 or remembered > read:

@@ -181,7 +181,7 @@ class OpenAIGenerator:
             useless = [url for url, fault in faults.items() if fault.kind is FaultKind.REFUSED]
             reader = AnswerReader(max_tokens=body["max_tokens"], count_tokens=self._counter.estimate)
             request = ChatRequest(self._servers, reader, deadline=deadline)
-            pause: float | None = 0.0
+            pause = 0.0
             try:
                 with self._upstreams.turn(tried=faults, useless=useless) as turn:
                     result = await request.run(self._client, turn, self._named(body), give_out)
@@ -196,9 +196,10 @@ class OpenAIGenerator:
                     log.error("%s broke off in mid-answer, %s: %s.", turn.url, request.story, fault)
                     raise _broken_off(turn.url, fault) from fault
                 faults[turn.url] = fault
-                pause = self._pause_s(attempt, fault, faults)
-                if pause is None or self._loop.time() + pause >= deadline:
+                wanted = self._pause_s(attempt, fault, faults)
+                if wanted is None or self._loop.time() + wanted >= deadline:
                     raise _failure(faults) from fault
+                pause = wanted
                 log.warning("%s: %s, %s. Asking again in %.1f s.", turn.url, fault, request.story, pause)
             await asyncio.sleep(pause)
 
