@@ -14,6 +14,7 @@ from api.settings import Settings
 from catalog import feed
 from catalog.blobs import BlobStore
 from catalog.database import Database
+from catalog.expiry import Retention
 from catalog.models import EmbeddingModel
 from generation.answerer import Answerer
 from generation.backends.base import Generator
@@ -147,7 +148,8 @@ def _make_reranker(settings: Settings) -> Reranker | None:
 
 def make_worker(settings: Settings, catalog: Catalog, embedder: Embedder, *, name: str) -> Worker:
     pipeline = make_pipeline(settings, catalog, embedder)
-    return Worker(catalog.database, catalog.blobs, pipeline, name=name, lease_s=settings.lease_s)
+    retention = Retention(days=settings.answer_retention_days, keeps_answers=settings.store_answers)
+    return Worker(catalog.database, catalog.blobs, pipeline, name=name, lease_s=settings.lease_s, retention=retention)
 
 
 def make_pipeline(settings: Settings, catalog: Catalog, embedder: Embedder) -> Pipeline:

@@ -55,7 +55,7 @@ def get_of_any(session: Session, response_id: str) -> AnswerRecord:
 
 
 def find(session: Session, wanted: AnswerFilter) -> Iterator[AnswerRecord]:
-    """Yield the answers of all projects that `wanted` means, newest first, but none that draws on a file that is gone."""
+    """Yield the answers of all projects that `wanted` means, newest first; none that draws on a file which is gone."""
     query = select(AnswerRecord).order_by(AnswerRecord.created_at.desc(), AnswerRecord.id.desc())
     for column, value in ((AnswerRecord.outcome, wanted.outcome), (AnswerRecord.model, wanted.model)):
         query = query if value is None else query.where(column == value)
