@@ -12,6 +12,7 @@ from generation.citations import Citation
 from generation.evidence import content_terms
 from generation.packing import Packed, pack
 from generation.prompts import PromptTemplate
+from generation.replay import recorded_prompt
 from generation.writing import Outcome, Writing
 from retrieval.indexes.base import Scope
 from retrieval.passages import Passage
@@ -67,7 +68,7 @@ class Answer:
     index_version: int
     # Name, version and SHA-256 of the prompt template.
     prompt: Mapping[str, Any]
-    # JSON values: nonce, sources, candidates with scores, citations, seconds per stage.
+    # JSON values: what the prompt is rendered from (`generation.replay`), candidates with scores, seconds per stage.
     trace: Mapping[str, Any]
 
 
@@ -97,7 +98,7 @@ class Answerer:
         writing = Writing(self._database, packed)
         yield from writing.run(self._generator.generate(prompt, sampling=request.sampling, cancelled=cancelled))
         seconds = {**found.seconds, "generate": time.perf_counter() - started}
-        yield self._finish(found, packed, prompt, nonce, writing, seconds)
+        yield self._finish(request, found, packed, prompt, nonce, writing, seconds)
 
     def count_input(self, request: AnswerRequest) -> int:
         """Return the tokens of the question and of the sources that `answer` would be written from now."""
@@ -120,6 +121,7 @@ class Answerer:
 
     def _finish(
         self,
+        request: AnswerRequest,
         found: SearchResult,
         packed: Packed,
         prompt: Prompt,
@@ -140,7 +142,8 @@ class Answerer:
             trace={
                 "generator": self._generator.name,
                 "nonce": nonce,
-                "sources": [source.passage.chunk.chunk_id for source in packed.sources],
+                "stores": sorted(request.scope.vector_store_ids),
+                **recorded_prompt(prompt, request.sampling),
                 "left_out": list(packed.left_out),
                 "candidates": [
                     {
@@ -149,6 +152,7 @@ class Answerer:
                         "score": p.score,
                         "dense": p.dense,
                         "lexical": p.lexical,
+                        "rerank": p.rerank,
                     }
                     for p in found.passages
                 ],
