@@ -16,10 +16,11 @@ from catalog.blobs import BlobStore
 from catalog.database import Database
 from catalog.expiry import Retention
 from catalog.models import EmbeddingModel
-from generation.answerer import Answerer
+from generation.answer_cache import CachedAnswers
+from generation.answerer import Answerer, Answering
 from generation.backends.base import Generator
 from generation.backends.opener import open_generator
-from generation.prompts import load_template
+from generation.prompts import PromptTemplate, load_template
 from ingest.pipeline import Pipeline
 from ingest.sandbox import ParseLimits
 from ingest.unpacking import ArchiveLimits
@@ -31,7 +32,8 @@ from retrieval.indexes.base import PassageIndex
 from retrieval.replica import Replica
 from retrieval.rerankers.base import Reranker
 from retrieval.rerankers.opener import open_reranker
-from retrieval.searcher import PassageSearch, Ranking, Searcher
+from retrieval.search_cache import CachedSearch
+from retrieval.searcher import PassageSearch, Ranking, Searcher, VersionedSearch
 
 # How long a process waits for another one to bring a shared index up to date before it does so itself.
 _PATIENCE_S: Final = 5.0
@@ -73,7 +75,7 @@ class Services:
         return self.live.current.generator
 
     @property
-    def answerer(self) -> Answerer:
+    def answerer(self) -> Answering:
         return self.live.current.answerer
 
     @property
@@ -111,7 +113,7 @@ def open_services(settings: Settings) -> Iterator[Services]:
 
 
 def _open_engine(
-    settings: Settings, catalog: Catalog, reranker: Reranker | None, row: EmbeddingModel | None, search: PassageSearch
+    settings: Settings, catalog: Catalog, reranker: Reranker | None, row: EmbeddingModel | None, search: VersionedSearch
 ) -> Engine:
     """Open everything that answers with one embedding model, with the index caught up."""
     model = known_model(settings, row) if row else Model(settings=settings)
@@ -129,9 +131,41 @@ def _open_engine(
         identity=embedder.identity.key,
         embedder=embedder,
         replica=replica,
-        searcher=Searcher(catalog.database, replica, embedder, reranker, observe=metrics.note_search),
+        searcher=_cached_search(
+            settings, Searcher(catalog.database, replica, embedder, reranker, observe=metrics.note_search)
+        ),
         generator=generator,
-        answerer=Answerer(catalog.database, search, generator, load_template("answer")),
+        answerer=_cached_answers(settings, catalog, search, generator, load_template("answer")),
+    )
+
+
+def _cached_search(settings: Settings, searcher: VersionedSearch) -> VersionedSearch:
+    if not settings.search_cache:
+        return searcher
+    return CachedSearch(
+        searcher,
+        entries=settings.search_cache,
+        max_bytes=settings.cache_max_bytes,
+        observe=metrics.note_search_cache,
+        observe_seconds=metrics.note_search,
+    )
+
+
+def _cached_answers(
+    settings: Settings, catalog: Catalog, search: VersionedSearch, generator: Generator, template: PromptTemplate
+) -> Answering:
+    answerer = Answerer(catalog.database, search, generator, template)
+    if not settings.answer_cache:
+        return answerer
+    return CachedAnswers(
+        answerer,
+        search,
+        catalog.database,
+        setup=f"{generator.name} {template.sha256}",
+        is_random=settings.generator != "extractive",
+        entries=settings.answer_cache,
+        max_bytes=settings.cache_max_bytes,
+        observe=metrics.note_answer_cache,
     )
 
 

@@ -4,7 +4,7 @@ import secrets
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from catalog.database import Database
 from generation.backends.base import FinishReason, Generator, Prompt, Sampling, TextDelta, Usage
@@ -76,6 +76,18 @@ class Answer:
 AnswerEvent = Searched | TextDelta | Citation | Answer
 
 
+class Answering(Protocol):
+    """Answers requests."""
+
+    def answer(self, request: AnswerRequest, *, cancelled: Callable[[], bool] = ...) -> Iterator[AnswerEvent]:
+        """As Answerer does."""
+        ...
+
+    def count_input(self, request: AnswerRequest) -> int:
+        """As Answerer does."""
+        ...
+
+
 class Answerer:
     """Searches, prompts, generates and cites. Every citation that it gives out was re-read from the stored text."""
 
@@ -143,6 +155,7 @@ class Answerer:
                 "generator": self._generator.name,
                 "nonce": nonce,
                 "stores": sorted(request.scope.vector_store_ids),
+                "search_cache": found.cache,
                 **recorded_prompt(prompt, request.sampling),
                 "left_out": list(packed.left_out),
                 "candidates": [
