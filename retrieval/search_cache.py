@@ -13,8 +13,8 @@ class CachedSearch:
     """A search that is made once for one state of the index.
 
     Each request catches up with the catalog and checks its stores before anything is looked up, so it is answered, or
-    refused, as without the cache. The key is all of the request: queries, ranking, filter and stores. A store belongs to
-    one project, so no two tenants ever share a key. What depends on the time of day, and what is to be explained, is
+    refused, as without the cache. The key is all of the request: queries, ranking, filter and stores. A store belongs
+    to one project, so no two tenants ever share a key. What depends on the time of day, and what is to be explained, is
     searched each time.
     """
 
