@@ -310,7 +310,7 @@ def _reason(record: AnswerRecord) -> str:
     match record.outcome:
         case Outcome.ANSWERED:
             notes = _annotations(record)
-            return f"{len(notes)} footnotes to {len({note['chunk_id'] for note in notes})} passages hold{sure}."
+            return f"its footnotes hold, {len(notes)} in number{sure}."
         case Outcome.NOT_IN_DOCUMENTS:
             return f"the generator found no answer in its {len(trace.get('sources', ()))} sources{sure}."
         case Outcome.UNSUPPORTED:

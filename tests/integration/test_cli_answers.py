@@ -132,7 +132,7 @@ def test_an_answer_is_explained(command: Command, kept: Kept) -> None:
     assert told.status == 0
     assert "source 1, cited" in told.out
     assert "Generator: extractive" in told.out
-    assert "1 footnotes to 1 passages hold, evidence" in told.out
+    assert "Outcome: answered: its footnotes hold, " in told.out
     fields = command("explain", "--json", kept.answered).json
     (first, *_) = fields["candidates"]
     assert (first["document"], first["is_there"], first["use"]) == ("house.txt", True, "source 1, cited")
