@@ -7,8 +7,9 @@ from dataclasses import replace
 from catalog import documents
 from catalog.database import Database
 from generation.answerer import Answer, AnswerEvent, Answering, AnswerRequest
-from generation.backends.base import FinishReason
+from generation.backends.base import FinishReason, Prompt, Sampling
 from generation.citations import Citation
+from generation.writing import Writing
 from retrieval.searcher import IndexState, VersionedSearch
 from retrieval.state_cache import StateCache, key_of
 
@@ -69,6 +70,9 @@ class CachedAnswers:
 
     def count_input(self, request: AnswerRequest) -> int:
         return self._answerer.count_input(request)
+
+    def write_again(self, prompt: Prompt, sampling: Sampling) -> Writing:
+        return self._answerer.write_again(prompt, sampling)
 
     def _is_repeatable(self, request: AnswerRequest) -> bool:
         return request.ranking.recency is None and (not self._is_random or request.sampling.temperature == 0)

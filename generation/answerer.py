@@ -87,6 +87,10 @@ class Answering(Protocol):
         """As Answerer does."""
         ...
 
+    def write_again(self, prompt: Prompt, sampling: Sampling) -> Writing:
+        """As Answerer does."""
+        ...
+
 
 class Answerer:
     """Searches, prompts, generates and cites. Every citation that it gives out was re-read from the stored text."""
@@ -119,6 +123,13 @@ class Answerer:
             self._generator.count_tokens(text)
             for text in (request.full_question, *(source.text for source in packed.sources))
         )
+
+    def write_again(self, prompt: Prompt, sampling: Sampling) -> Writing:
+        """Let the generator write from a prompt that was rendered before, and return what came of it, to its end."""
+        writing = Writing(self._database, Packed(sources=prompt.sources, left_out=()))
+        for _ in writing.run(self._generator.generate(prompt, sampling=sampling, cancelled=lambda: False)):
+            pass
+        return writing
 
     def _search(self, request: AnswerRequest) -> SearchResult:
         return self._searcher.search(

@@ -3,19 +3,16 @@
 import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from sqlalchemy.orm import Session
 
 from catalog import documents
-from catalog.database import Database
 from catalog.documents import StoredChunk
 from catalog.errors import ConfigurationError, InvalidRequest
-from generation.backends.base import Generator, Prompt, Sampling, Source
-from generation.packing import Packed
+from generation.backends.base import Prompt, Sampling, Source
 from generation.prompts import PromptTemplate
-from generation.writing import Writing
 from retrieval.passages import Passage
 
 
@@ -71,15 +68,6 @@ def replay(
     return Replay(prompt=prompt, differences=())
 
 
-def generate_again(database: Database, generator: Generator, prompt: Prompt, trace: Mapping[str, Any]) -> Writing:
-    """Let a generator write from a prompt as the record says; its citations are re-read as at the first time."""
-    writing = Writing(database, Packed(sources=prompt.sources, left_out=()))
-    pieces = generator.generate(prompt, sampling=Sampling(**trace["sampling"]), cancelled=lambda: False)
-    for _ in writing.run(pieces):
-        pass
-    return writing
-
-
 def _recorded_source(source: Source) -> dict[str, Any]:
     chunk = source.passage.chunk
     return {
@@ -87,10 +75,10 @@ def _recorded_source(source: Source) -> dict[str, Any]:
         "chunk_id": chunk.chunk_id,
         "document_id": chunk.document_id,
         "file_id": chunk.file_id,
-        # Characters of the document's stored text.
+        # Characters of the document's stored text: those of the chunk, or its first ones.
         "start": chunk.start,
         "end": chunk.end,
-        "sha256": _text_digest(source.text),
+        "sha256": _source_digest(source),
     }
 
 
@@ -101,17 +89,22 @@ def _restored(session: Session, trace: Mapping[str, Any]) -> tuple[list[Source],
     sources, differences = [], []
     for recorded in trace["sources"]:
         chunk = chunks.get(recorded["chunk_id"])
-        source = chunk and Source(number=recorded["number"], passage=_passage(chunk, scores.get(chunk.chunk_id, {})))
-        if source is not None and _text_digest(source.text) == recorded["sha256"]:
+        if chunk is None:
+            differences.append(_loss(session, recorded))
+            continue
+        passage = _passage(chunk, recorded["end"], scores.get(chunk.chunk_id, {}))
+        source = Source(number=recorded["number"], passage=passage)
+        if _source_digest(source) == recorded["sha256"]:
             sources.append(source)
         else:
-            differences.append(_difference(session, recorded, is_there=chunk is not None))
+            differences.append(f"{_place(recorded)} changed: its text, or the name over it, is another one now.")
     return sources, differences
 
 
-def _passage(chunk: StoredChunk, scores: Mapping[str, Any]) -> Passage:
+def _passage(chunk: StoredChunk, end: int, scores: Mapping[str, Any]) -> Passage:
+    """Return a chunk up to `end`, with the scores that it was found with."""
     return Passage(
-        chunk=chunk,
+        chunk=replace(chunk, end=end, text=chunk.text[: end - chunk.start]),
         score=scores.get("score", 0.0),
         dense=scores.get("dense"),
         lexical=scores.get("lexical"),
@@ -119,15 +112,16 @@ def _passage(chunk: StoredChunk, scores: Mapping[str, Any]) -> Passage:
     )
 
 
-def _difference(session: Session, recorded: Mapping[str, Any], *, is_there: bool) -> str:
-    """Return what became of a source."""
-    file_id = recorded["file_id"]
-    where = f"Source {recorded['number']} (characters {recorded['start']}–{recorded['end']} of {file_id})"
-    if is_there:
-        return f"{where} changed: its chunk {recorded['chunk_id']} reads otherwise now."
-    if documents.is_published(session, file_id):
-        return f"{where} is gone: the file was processed again since, and this generation of its text was replaced."
-    return f"{where} is gone: the file was taken out of its vector store."
+def _loss(session: Session, recorded: Mapping[str, Any]) -> str:
+    """Return what became of a source that is not there any more."""
+    if documents.is_published(session, recorded["file_id"]):
+        return f"{_place(recorded)} is gone: the file was processed again, and this generation of its text replaced."
+    return f"{_place(recorded)} is gone: the file was taken out of its vector store."
+
+
+def _place(recorded: Mapping[str, Any]) -> str:
+    span = f"characters {recorded['start']}–{recorded['end']}"
+    return f"Source {recorded['number']} ({span} of {recorded['file_id']})"
 
 
 def _template(
@@ -146,5 +140,7 @@ def _template(
     ]
 
 
-def _text_digest(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()
+def _source_digest(source: Source) -> str:
+    """Return the SHA-256 of all that a prompt shows of a source."""
+    chunk = source.passage.chunk
+    return hashlib.sha256(json.dumps([chunk.filename, chunk.page, source.text]).encode()).hexdigest()

@@ -26,9 +26,9 @@ from catalog.ids import chunk_id
 from catalog.models import DEFAULT_PROJECT, AnswerFeedback, AnswerRecord
 from evaluation.feedback import Review, documents_with, question_of, rated_answers, write_set
 from evaluation.questions import Question
-from generation.backends.base import Prompt
+from generation.backends.base import Prompt, Sampling
 from generation.prompts import load_template
-from generation.replay import Replay, digest, generate_again
+from generation.replay import Replay, digest
 from generation.replay import replay as render_again
 from generation.writing import Outcome, Writing
 
@@ -208,15 +208,14 @@ def _replayed(database: Database, response_id: str) -> tuple[AnswerRecord, Repla
 
 def _generated(settings: Settings, record: AnswerRecord, prompt: Prompt) -> Writing:
     with open_services(settings) as services:
-        recorded = record.trace["generator"]
-        if services.generator.name != recorded:
-            console.print(Text(f"The answer was written by {recorded}; {services.generator.name} writes now.", "red"))
-        return generate_again(services.catalog.database, services.generator, prompt, record.trace)
+        return services.answerer.write_again(prompt, Sampling(**record.trace["sampling"]))
 
 
 def _print_difference(record: AnswerRecord, written: Writing) -> None:
     now = with_marks(written.text, written.citations)
-    lines = list(unified_diff(_recorded_answer(record).splitlines(), now.splitlines(), "recorded", "now", lineterm=""))
+    before = _recorded_answer(record)
+    writer = f"recorded, by {record.trace['generator']}"
+    lines = list(unified_diff(before.splitlines(), now.splitlines(), writer, "now", lineterm=""))
     for line in lines or [now, "", "The answer is the same."]:
         console.print(Text(line))
 

@@ -13,12 +13,13 @@ from catalog.blobs import BlobStore
 from catalog.database import Database
 from catalog.errors import ConfigurationError, InvalidRequest
 from catalog.models import Document
-from generation.answerer import Answer
+from generation.answerer import Answer, Answerer
+from generation.backends.base import Sampling
 from generation.prompts import PromptTemplate, load_template
-from generation.replay import Replay, digest, generate_again, replay
+from generation.replay import Replay, digest, recorded_prompt, replay
 from generation.writing import Outcome
 from retrieval.embedders.hashing import HashingEmbedder
-from tests.builders import publish_text
+from tests.builders import publish_text, sources_of
 from tests.unit.generation.test_answerer import PUMP, Desk, ScriptedGenerator
 
 
@@ -57,7 +58,7 @@ def test_what_comes_later_does_not_change_it(desk: Desk, blobs: BlobStore) -> No
 
 
 @pytest.mark.parametrize(
-    ("deed", "expected"), [("detached", "taken out of its vector store"), ("reprocessed", "processed again since")]
+    ("deed", "expected"), [("detached", "taken out of its vector store"), ("reprocessed", "processed again")]
 )
 def test_a_source_that_is_gone_is_named(desk: Desk, blobs: BlobStore, deed: str, expected: str) -> None:
     """With its number, its place, and what became of it; sources that are there are not."""
@@ -88,11 +89,23 @@ def test_a_source_that_reads_otherwise_is_named(desk: Desk) -> None:
 
 
 def test_another_name_of_a_document_is_told(desk: Desk) -> None:
-    """The name stands in the prompt, though it is no part of a source's text."""
+    """It stands in the prompt over each source of it."""
     answer = desk.answer(f"{PUMP} [1]")
     with desk.database.write() as session:
         session.execute(text("UPDATE files SET filename = 'other.txt'"))
-    assert again(desk, answer).differences == ["Sources and template are what they were, and the prompt is another."]
+    assert ["name over it" in each for each in again(desk, answer).differences] == [True, True]
+
+
+def test_a_source_of_which_the_prompt_has_the_beginning_comes_out_as_long(desk: Desk) -> None:
+    """The record tells where it ends."""
+    (passage, *_) = desk.answer(f"{PUMP} [1]").passages
+    begun = replace(passage, chunk=replace(passage.chunk, end=passage.chunk.start + 8, text=passage.chunk.text[:8]))
+    prompt = load_template("answer").render("Why?", sources_of([begun]), nonce="0" * 16)
+    trace = {"nonce": "0" * 16, "candidates": [], **recorded_prompt(prompt, Sampling())}
+    with desk.database.read() as session:
+        found = replay(session, trace, {"name": "answer", "sha256": prompt.sha256}, load=load_template)
+    assert found.differences == ()
+    assert [source.text for source in found.prompt.sources] == [PUMP[:8]]
 
 
 def test_another_template_is_told(desk: Desk) -> None:
@@ -121,7 +134,8 @@ def test_a_generator_writes_again_from_the_prompt(desk: Desk) -> None:
     generator = ScriptedGenerator(f"Yes. {PUMP} [1][9]")
     prompt = again(desk, answer).prompt
     assert prompt
-    written = generate_again(desk.database, generator, prompt, recorded(answer))
+    answerer = Answerer(desk.database, desk.searcher, generator, load_template("answer"))
+    written = answerer.write_again(prompt, Sampling(**recorded(answer)["sampling"]))
     assert (written.text, written.outcome, written.dropped_markers) == (f"Yes. {PUMP}", Outcome.ANSWERED, [9])
     assert [citation.quote for citation in written.citations] == [PUMP]
     assert written.finished.usage.output_tokens == 7
