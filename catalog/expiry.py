@@ -51,10 +51,10 @@ def remove_expired(database: Database, blobs: BlobStore, retention: Retention = 
 def _remove_said(database: Database, retention: Retention, now: float) -> int:
     """Delete the answers and items of conversations that were kept long enough; return how many."""
     removed, oldest = 0, None if retention.days is None else now - retention.days * SECONDS_PER_DAY
-    if oldest is not None or not retention.keeps_answers:
-        removed += answers.remove_before(database, oldest if oldest is not None and retention.keeps_answers else now)
     if oldest is not None:
-        removed += conversations.remove_before(database, oldest)
+        removed += answers.remove_before(database, oldest) + conversations.remove_before(database, oldest)
+    if not retention.keeps_answers:
+        removed += answers.remove_before(database, now)
     return removed
 
 
