@@ -61,7 +61,7 @@ class CachedAnswers:
             yield from known[:-1]
             yield _marked(known[-1], "hit", {"cache": time.perf_counter() - started})
             return
-        events = []
+        events: list[AnswerEvent] = []
         for event in self._answerer.answer(request, cancelled=cancelled):
             events.append(event)
             yield _marked(event, "miss")

@@ -210,7 +210,7 @@ def test_caches_change_nothing_but_the_time(
     Histories.plain, Histories.cached = services
     run_state_machine_as_test(
         Histories,
-        settings=settings(max_examples=25, stateful_step_count=30, deadline=None, derandomize=True, database=None),
+        settings=settings(max_examples=10, stateful_step_count=40, deadline=None, derandomize=True, database=None),
     )
     hits = Histories.cached.hits
     assert min(sum(told) for told in hits.values()) > 50
