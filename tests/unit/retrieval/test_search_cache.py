@@ -17,7 +17,7 @@ from retrieval.replica import Replica
 from retrieval.search_cache import CachedSearch
 from retrieval.searcher import Ranking, Searcher, SearchRequest, SearchResult
 from retrieval.stages import Recency
-from tests.builders import IDENTITY, a_scope, a_store, publish_text
+from tests.builders import IDENTITY, a_file, a_scope, a_store, publish_text
 
 
 class Shelf:
@@ -96,7 +96,8 @@ def test_after_a_change_every_search_is_made_again(shelf: Shelf, blobs: BlobStor
             with shelf.database.write() as session:
                 feed.record(shelf.database, session, [shelf.document])
         case _:
-            publish_text(shelf.database, blobs, a_store(shelf.database, project_id="other"), "Else.")
+            file = a_file(shelf.database, blobs, project_id="other")
+            publish_text(shelf.database, blobs, a_store(shelf.database, project_id="other"), "Else.", file=file)
     found = shelf.search()
     assert (found.cache, len(found.passages)) == ("miss", 0 if change == "deleted" else 1)
 
