@@ -21,6 +21,8 @@ from retrieval.stages import Boost, Recency
 CANDIDATES: Final = 100
 # Passages that a reranker reads, and that boosts and diversity choose from.
 POOL: Final = 50
+# Sets of stores that are remembered as usable.
+_USABLE_SCOPES: Final = 1024
 # Searches whose words are looked up at once; more wait.
 _POOL_THREADS: Final = 8
 
@@ -131,6 +133,8 @@ class Searcher:
         self._embedder = embedder
         self._reranker = reranker
         self._observe = observe
+        # Stores that were searched together, in which state of the database they were found usable.
+        self._usable: dict[frozenset[str], tuple[int | None, stores.Usable]] = {}
         self._pool = ThreadPoolExecutor(_POOL_THREADS, thread_name_prefix="words")
 
     def close(self) -> None:
@@ -144,11 +148,9 @@ class Searcher:
 
     def state(self, scope: Scope) -> IndexState:
         """Catch up with the catalog, check that the stores can be searched, and note that they are used."""
-        version, identity = self._replica.catch_up(), self._embedder.identity.key
-        with self._database.read() as session:
-            unnoted = stores.check_usable(session, scope.vector_store_ids, identity)
-        stores.note_use(self._database, unnoted)
-        return IndexState(identity=identity, version=version)
+        version = self._replica.catch_up()
+        stores.note_use(self._database, self._check_stores(scope.vector_store_ids))
+        return IndexState(identity=self._embedder.identity.key, version=version)
 
     def _search_once(self, request: SearchRequest) -> tuple[SearchResult, bool]:
         """Return the result, and whether something that was found is gone."""
@@ -165,6 +167,19 @@ class Searcher:
             passages=passages, index_version=version, seconds=clock.seconds, stages=tuple(trace.stages)
         )
         return result, trace.is_outrun
+
+    def _check_stores(self, store_ids: frozenset[str]) -> Sequence[str]:
+        """Return the stores whose use has to be noted. Raises as `stores.check_usable` does."""
+        state, now = self._database.state(), time.time()
+        known = self._usable.get(store_ids)
+        if known and state is not None and known[0] == state and now < known[1].until:
+            return ()
+        with self._database.read() as session:
+            usable = stores.check_usable(session, store_ids, self._embedder.identity.key)
+        if len(self._usable) >= _USABLE_SCOPES:
+            self._usable.clear()
+        self._usable[store_ids] = (state, usable)
+        return usable.unnoted
 
     def _candidates(self, request: SearchRequest, clock: "_Stopwatch", trace: "_Trace") -> list[FusedHit]:
         """Return all candidates, best first; one of several queries counts by the query that it fits best."""
