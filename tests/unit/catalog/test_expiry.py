@@ -166,8 +166,6 @@ def test_what_was_said_is_kept_as_long_as_the_settings_say(
 
 def test_a_sweep_that_is_killed_leaves_each_answer_whole_or_gone(database: Database, blobs: BlobStore) -> None:
     """What it had not committed is there with its feedback, and the next sweep takes it."""
-    if not database.is_sqlite:
-        pytest.skip("The child opens the file of SQLite.")
     for number in range(1, 5):
         said_before(database, 3.0, number)
     url = database.url.render_as_string(hide_password=False)
