@@ -18,6 +18,7 @@ from api.openapi import ERROR_RESPONSES, describe
 from api.routes import (
     chat,
     conversations,
+    feedback,
     file_batches,
     files,
     models,
@@ -55,7 +56,7 @@ def create_app(settings: Settings, *, services: Services | None = None) -> FastA
     )
     app.include_router(uploads.router, dependencies=[Depends(sees_whole_project)])
     of_stores = (files, vector_stores, vector_store_files, file_batches)
-    for module in (*of_stores, responses, conversations, chat, models, tokens, pages):
+    for module in (*of_stores, responses, feedback, conversations, chat, models, tokens, pages):
         app.include_router(module.router)
     # Whoever runs the server says when it stops: streams that can be resumed then end at once.
     app.state.is_stopping = lambda: False

@@ -8,18 +8,21 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, TypeVar
 
 from catalog import embeddings
 from catalog.database import Database
 from catalog.errors import FootnoteError, ModelReplaced
 from catalog.models import EmbeddingModel
-from generation.answerer import Answerer
+from generation.answerer import Answering
 from retrieval.embedders.base import Embedder
+from retrieval.indexes.base import Scope
 from retrieval.replica import Replica
-from retrieval.searcher import PassageSearch, Searcher, SearchRequest, SearchResult
+from retrieval.searcher import IndexState, SearchRequest, SearchResult, VersionedSearch
 
 log = logging.getLogger(__name__)
+
+_T = TypeVar("_T")
 
 # How often a process asks the catalog which model is current and which one is coming: one look at a table of two rows.
 POLL_S: Final = 1.0
@@ -36,9 +39,9 @@ class Engine:
     identity: str
     embedder: Embedder
     replica: Replica
-    searcher: Searcher
+    searcher: VersionedSearch
     # By the name of their profile.
-    answerers: Mapping[str, Answerer]
+    answerers: Mapping[str, Answering]
     # Searches that are under way.
     users: int = 0
     is_retired: bool = False
@@ -55,7 +58,7 @@ class Engine:
 
 
 # Opens an engine for a model of the catalog, None for that of the settings; its answers are to search with the second.
-OpenEngine = Callable[[EmbeddingModel | None, PassageSearch], Engine]
+OpenEngine = Callable[[EmbeddingModel | None, VersionedSearch], Engine]
 
 
 class Live:
@@ -83,12 +86,11 @@ class Live:
 
     def search(self, request: SearchRequest) -> SearchResult:
         """As Searcher does."""
-        try:
-            return self._search(request)
-        except ModelReplaced:
-            if not self._advance():
-                raise
-            return self._search(request)
+        return self._ask(lambda searcher: searcher.search(request))
+
+    def state(self, scope: Scope) -> IndexState:
+        """As Searcher does."""
+        return self._ask(lambda searcher: searcher.state(scope))
 
     @contextmanager
     def watched(self) -> Iterator[None]:
@@ -110,12 +112,20 @@ class Live:
             self._next.close()
         self._current.close()
 
-    def _search(self, request: SearchRequest) -> SearchResult:
+    def _ask(self, question: Callable[[VersionedSearch], _T]) -> _T:
+        try:
+            return self._ask_once(question)
+        except ModelReplaced:
+            if not self._advance():
+                raise
+            return self._ask_once(question)
+
+    def _ask_once(self, question: Callable[[VersionedSearch], _T]) -> _T:
         with self._lock:
             engine = self._current
             engine.users += 1
         try:
-            return engine.searcher.search(request)
+            return question(engine.searcher)
         finally:
             with self._lock:
                 engine.users -= 1

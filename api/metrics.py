@@ -14,6 +14,7 @@ from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
 from sqlalchemy import func, select
 
+from catalog import feedback
 from catalog.database import Database
 from catalog.models import JobStatus, VectorStoreFile
 from generation.answerer import Answer, AnswerEvent, Searched
@@ -30,6 +31,8 @@ _CHUNKS: Final = Counter(
     "footnote_document_embeddings", "Chunks to embed, by whether the catalog had their vectors.", ["cache"]
 )
 _SEARCHES: Final = Counter("footnote_searches", "Searches.")
+_SEARCH_CACHE: Final = Counter("footnote_search_cache", "Searches, by whether their result was cached.", ["cache"])
+_ANSWER_CACHE: Final = Counter("footnote_answer_cache", "Answers that can be cached, by whether they were.", ["cache"])
 _STAGES: Final = Histogram(
     "footnote_search_stage_seconds",
     "Seconds of the stages of a search.",
@@ -103,6 +106,8 @@ def observed(model: str, events: Iterator[AnswerEvent]) -> Iterator[AnswerEvent]
 def _note_answer(model: str, answer: Answer) -> None:
     is_cancelled = answer.finish_reason is FinishReason.CANCELLED
     _ANSWERS.labels(model, "cancelled" if is_cancelled else answer.outcome.value).inc()
+    if answer.trace.get("cache") == "hit":
+        return  # Nothing was read or written for it.
     _TOKENS.labels(model, "input").inc(answer.usage.input_tokens)
     _TOKENS.labels(model, "cached").inc(answer.usage.cached_tokens)
     _TOKENS.labels(model, "output").inc(answer.usage.output_tokens)
@@ -115,6 +120,14 @@ def note_upstream(news: News) -> None:
         _UPSTREAM_FAILURES.labels(news.url, news.fault.value).inc()
 
 
+def note_search_cache(is_hit: bool) -> None:
+    _SEARCH_CACHE.labels("hit" if is_hit else "miss").inc()
+
+
+def note_answer_cache(is_hit: bool) -> None:
+    _ANSWER_CACHE.labels("hit" if is_hit else "miss").inc()
+
+
 def exposition(database: Database) -> bytes:
     """Return all metrics in Prometheus' text format."""
     registry = CollectorRegistry()
@@ -123,6 +136,7 @@ def exposition(database: Database) -> bytes:
     else:
         registry.register(_Noted())
     registry.register(_Jobs(database))
+    registry.register(_Feedback(database))
     return generate_latest(registry)
 
 
@@ -147,4 +161,19 @@ class _Jobs(Collector):
         family = GaugeMetricFamily("footnote_jobs", "Files in vector stores, by status.", labels=["status"])
         for status, count in counts.items():
             family.add_metric([status.value], count)
+        return [family]
+
+
+class _Feedback(Collector):
+    """What callers said of the answers that are kept."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def collect(self) -> Iterable[Metric]:
+        with self._database.read() as session:
+            counts = feedback.counts(session)
+        family = GaugeMetricFamily("footnote_feedback", "Feedback on answers that are kept.", labels=["rating"])
+        for rating, count in counts.items():
+            family.add_metric([rating.value], count)
         return [family]

@@ -218,6 +218,25 @@ class Settings(BaseSettings):
         description="Further models for the `model` of a request, each with the settings that it changes: sections "
         "[profiles.NAME] of footnote.toml. docs/generators.md.",
     )
+    store_answers: bool = Field(
+        True,
+        description="Whether answers are kept for clients that come back to them; false keeps none, deletes those that "
+        "are there, and refuses what carries on from an answer.",
+    )
+    answer_retention_days: float | None = Field(
+        None,
+        gt=0,
+        description="Days after which answers and items of conversations are deleted; none keeps them for ever.",
+    )
+    search_cache: int = Field(
+        1000, ge=0, description="Searches whose results a process keeps until a document changes; 0 is none."
+    )
+    answer_cache: int = Field(
+        1000, ge=0, description="Answers that a process gives again until a document changes; 0 is none."
+    )
+    cache_max_bytes: int = Field(
+        64 * 1024**2, gt=0, description="Memory of a process for each of the two, searches and answers."
+    )
 
     concurrent_answers: int = Field(
         8, ge=1, le=1000, description="Answers that one API process writes at once; more wait in line."

@@ -40,6 +40,11 @@ class Caller:
     # What its requests are counted under.
     bucket: str = ""
 
+    @property
+    def author(self) -> str:
+        """What its feedback is kept under: one for each caller that sees the same answers."""
+        return self.key_id or ""
+
     def file_limit(self, general: int) -> int:
         """Return the size of the largest file that it may bring, where `general` holds for all."""
         return general if self.max_file_bytes is None else min(general, self.max_file_bytes)

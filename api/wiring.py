@@ -16,8 +16,10 @@ from catalog import feed
 from catalog.blobs import BlobStore
 from catalog.database import Database
 from catalog.errors import NotFound
+from catalog.expiry import Retention
 from catalog.models import EmbeddingModel
-from generation.answerer import Answerer
+from generation.answer_cache import CachedAnswers
+from generation.answerer import Answerer, Answering
 from generation.backends.opener import open_generator
 from generation.prompts import load_template
 from ingest.pipeline import Pipeline
@@ -31,7 +33,8 @@ from retrieval.indexes.base import PassageIndex
 from retrieval.replica import Replica
 from retrieval.rerankers.base import Reranker
 from retrieval.rerankers.opener import open_reranker
-from retrieval.searcher import PassageSearch, Ranking, Searcher
+from retrieval.search_cache import CachedSearch
+from retrieval.searcher import PassageSearch, Ranking, Searcher, VersionedSearch
 
 # How long a process waits for another one to bring a shared index up to date before it does so itself.
 _PATIENCE_S: Final = 5.0
@@ -69,11 +72,11 @@ class Services:
         return self.live
 
     @property
-    def answerer(self) -> Answerer:
+    def answerer(self) -> Answering:
         """That of the default profile."""
         return self.answerer_of(ANSWER_MODEL)
 
-    def answerer_of(self, model: str) -> Answerer:
+    def answerer_of(self, model: str) -> Answering:
         """Return what answers with a profile, by the name that clients send in `model`. Raises NotFound."""
         return self.live.current.answerers[self.profile_of(model).name]
 
@@ -124,7 +127,7 @@ def _open_engine(
     reranker: Reranker | None,
     profiles: Mapping[str, Profile],
     row: EmbeddingModel | None,
-    search: PassageSearch,
+    search: VersionedSearch,
 ) -> Engine:
     """Open everything that answers with one embedding model, with the index caught up."""
     model = known_model(settings, row) if row else Model(settings=settings)
@@ -141,21 +144,48 @@ def _open_engine(
         identity=embedder.identity.key,
         embedder=embedder,
         replica=replica,
-        searcher=Searcher(catalog.database, replica, embedder, reranker, observe=metrics.note_search),
+        searcher=_cached_search(
+            settings, Searcher(catalog.database, replica, embedder, reranker, observe=metrics.note_search)
+        ),
         answerers={
             name: _make_answerer(profile, catalog.database, search, embedder) for name, profile in profiles.items()
         },
     )
 
 
-def _make_answerer(profile: Profile, database: Database, search: PassageSearch, embedder: Embedder) -> Answerer:
+def _cached_search(settings: Settings, searcher: VersionedSearch) -> VersionedSearch:
+    if not settings.search_cache:
+        return searcher
+    return CachedSearch(
+        searcher,
+        entries=settings.search_cache,
+        max_bytes=settings.cache_max_bytes,
+        observe=metrics.note_search_cache,
+        observe_seconds=metrics.note_search,
+    )
+
+
+def _make_answerer(profile: Profile, database: Database, search: VersionedSearch, embedder: Embedder) -> Answering:
     """Return what answers with a profile while this embedder is the current one. Raises ConfigurationError."""
     settings = profile.settings
     with naming(profile.name):
         generator = profile.generator or open_generator(
             "extractive", embedder=embedder, min_evidence=settings.min_evidence
         )
-        return Answerer(database, search, generator, load_template(settings.prompt), price=price_of(settings))
+        template = load_template(settings.prompt)
+    answerer = Answerer(database, search, generator, template, price=price_of(settings))
+    if not settings.answer_cache:
+        return answerer
+    return CachedAnswers(
+        answerer,
+        search,
+        database,
+        setup=f"{profile.name} {generator.name} {template.sha256}",
+        is_random=profile.generator is not None,
+        entries=settings.answer_cache,
+        max_bytes=settings.cache_max_bytes,
+        observe=metrics.note_answer_cache,
+    )
 
 
 def _make_reranker(settings: Settings) -> Reranker | None:
@@ -171,7 +201,8 @@ def _make_reranker(settings: Settings) -> Reranker | None:
 
 def make_worker(settings: Settings, catalog: Catalog, embedder: Embedder, *, name: str) -> Worker:
     pipeline = make_pipeline(settings, catalog, embedder)
-    return Worker(catalog.database, catalog.blobs, pipeline, name=name, lease_s=settings.lease_s)
+    retention = Retention(days=settings.answer_retention_days, keeps_answers=settings.store_answers)
+    return Worker(catalog.database, catalog.blobs, pipeline, name=name, lease_s=settings.lease_s, retention=retention)
 
 
 def make_pipeline(settings: Settings, catalog: Catalog, embedder: Embedder) -> Pipeline:

@@ -14,7 +14,7 @@ from catalog import answers, background, conversations
 from catalog.background import Claim
 from catalog.errors import NotFound
 from catalog.models import AnswerRecord, AnswerStatus
-from generation.answerer import Answer, Answerer, AnswerRequest, Searched
+from generation.answerer import Answer, Answering, AnswerRequest, Searched
 from generation.backends.base import Sampling
 from retrieval.filters import Compound, Filter, parse_filter
 from retrieval.indexes.base import Scope
@@ -122,7 +122,7 @@ class Writing:
         self._trace = plan.trace()
         self._answer: Answer | None = None
 
-    def run(self, answerer: Answerer, cancelled: Callable[[], bool]) -> Iterator[list[Event]]:
+    def run(self, answerer: Answering, cancelled: Callable[[], bool]) -> Iterator[list[Event]]:
         """Yield the events but for the last one, which `end` returns when the answer is kept."""
         yield list(self.stream.begin())
         for event in metrics.observed(self.plan.model, answerer.answer(self.plan.request, cancelled=cancelled)):

@@ -86,8 +86,8 @@ def main() -> None:
 
 def _settings(home: Path) -> Settings:
     settings = load_settings(log_level="error")
-    update = {"home": home.absolute(), "models": models_folder(settings), "embedding_query_cache": 0}
-    return settings.model_copy(update=update)
+    caches = dict.fromkeys(("embedding_query_cache", "search_cache", "answer_cache"), 0)
+    return settings.model_copy(update={"home": home.absolute(), "models": models_folder(settings), **caches})
 
 
 # --- filling ----------------------------------------------------------------------------------------------------------

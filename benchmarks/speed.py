@@ -52,8 +52,9 @@ def main() -> None:
 
 
 def _fresh(home: Path, settings: Settings) -> dict[str, Any]:
-    """Return what differs: a folder of its own, and no vectors kept, because the questions are asked in rounds."""
-    return {"home": home, "models": models_folder(settings), "embedding_query_cache": 0}
+    """Return what differs: a folder of its own, and nothing kept of a question, because they are asked in rounds."""
+    caches = dict.fromkeys(("embedding_query_cache", "search_cache", "answer_cache"), 0)
+    return {"home": home, "models": models_folder(settings), **caches}
 
 
 def _ingest(services: Services, table: Table) -> VectorStore:

@@ -2,6 +2,7 @@
 
 `python -m benchmarks.streams [--streams 200] [--slow] [--url http://127.0.0.1:8000]` prints how many ended whole, how
 long they took, and how long a list of files took meanwhile. `--slow`: each reader takes 200 bytes every 50 ms.
+The questions come again: start the server with FOOTNOTE_ANSWER_CACHE=0 and FOOTNOTE_SEARCH_CACHE=0.
 """
 
 import argparse

@@ -1,6 +1,7 @@
 """Answer records: one row per answered question. A record lasts no longer than the files that the answer drew on."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any, Final
 
 import sqlalchemy
@@ -9,13 +10,27 @@ from sqlalchemy.orm import Session
 
 from catalog.database import Database
 from catalog.errors import InvalidRequest, NotFound, PreviousResponseNotFound
-from catalog.models import AnswerRecord, AnswerStatus, File
+from catalog.models import AnswerFeedback, AnswerRecord, AnswerStatus, File
 
 # Records that are looked at in one transaction.
 _PAGE: Final = 200
 
 # An item of input or output, as OpenAI's JSON object.
 Item = dict[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AnswerFilter:
+    """Which answers are meant; None: that does not matter."""
+
+    outcome: str | None = None
+    model: str | None = None
+    # Answered at this moment or later, in Unix seconds.
+    since: float | None = None
+    # Somebody rated it so.
+    rating: str | None = None
+    # The search could see this vector store.
+    store_id: str | None = None
 
 
 def save(session: Session, record: AnswerRecord) -> bool:
@@ -28,10 +43,34 @@ def save(session: Session, record: AnswerRecord) -> bool:
 
 def get(session: Session, project_id: str, response_id: str) -> AnswerRecord:
     """Raises NotFound, also for another project's answer and for one that draws on a file which is gone."""
-    record = own(session, project_id, response_id)
-    if is_orphan(session, record):
-        raise NotFound(f"Response {response_id!r} drew on a file that was deleted.", param="response_id")
-    return record
+    return _sound(session, own(session, project_id, response_id))
+
+
+def get_of_any(session: Session, response_id: str) -> AnswerRecord:
+    """Return an answer of any project, for who runs the server. Raises NotFound as `get` does."""
+    record = session.get(AnswerRecord, response_id)
+    if record is None:
+        raise NotFound(f"No response with id {response_id!r}; `footnote answers list` shows all.", param="response_id")
+    return _sound(session, record)
+
+
+def find(session: Session, wanted: AnswerFilter) -> Iterator[AnswerRecord]:
+    """Yield the answers of all projects that `wanted` means, newest first; none that draws on a file which is gone."""
+    query = select(AnswerRecord).order_by(AnswerRecord.created_at.desc(), AnswerRecord.id.desc())
+    for column, value in ((AnswerRecord.outcome, wanted.outcome), (AnswerRecord.model, wanted.model)):
+        query = query if value is None else query.where(column == value)
+    if wanted.since is not None:
+        query = query.where(AnswerRecord.created_at >= wanted.since)
+    if wanted.rating is not None:
+        rated = select(AnswerFeedback.response_id).where(AnswerFeedback.rating == wanted.rating)
+        query = query.where(AnswerRecord.id.in_(rated))
+    rows = session.scalars(query.execution_options(yield_per=_PAGE))
+    for page in rows.partitions(_PAGE):
+        orphans = set(_orphans(session, {record.id: record.trace for record in page}))
+        for record in page:
+            is_wanted = wanted.store_id is None or wanted.store_id in record.trace.get("stores", ())
+            if is_wanted and record.id not in orphans:
+                yield record
 
 
 def own(session: Session, project_id: str, response_id: str) -> AnswerRecord:
@@ -87,6 +126,27 @@ def items_before(session: Session, record: AnswerRecord) -> list[Item]:
     return [item for part in reversed(parts) for item in part]
 
 
+def remove_before(database: Database, moment: float) -> int:
+    """Delete the answers from before `moment`, in Unix seconds, that have ended; return how many.
+
+    An answer goes in one transaction with its events and its feedback; a sweep that is cut off is done again.
+    """
+    ended = [status for status in AnswerStatus if status.has_ended]
+    old = AnswerRecord.created_at < moment, AnswerRecord.status.in_(ended)
+    removed = 0
+    while True:
+        with database.write() as session:
+            gone = session.execute(
+                sqlalchemy.delete(AnswerRecord)
+                .where(AnswerRecord.id.in_(select(AnswerRecord.id).where(*old).limit(_PAGE)))
+                .returning(AnswerRecord.id)
+                .execution_options(synchronize_session=False)
+            ).all()
+        removed += len(gone)
+        if len(gone) < _PAGE:
+            return removed
+
+
 def remove_orphans(database: Database) -> int:
     """Delete the records that draw on files which are gone, since they may quote them; return how many."""
     removed, last = 0, ""
@@ -111,11 +171,17 @@ def is_orphan(session: Session, record: AnswerRecord) -> bool:
 def files_of(trace: Mapping[str, Any]) -> set[str]:
     """Return the files that an answer draws on.
 
-    Every quote, footnote and search result of it is from one of the candidates; what its request quoted from earlier
-    answers is from `cited_in_input`.
+    Every quote, footnote and search result of it is from one of the candidates, or from what went into the prompt with
+    them; what its request quoted from earlier answers is from `cited_in_input`.
     """
-    candidates = {str(candidate.get("file_id")) for candidate in trace.get("candidates", ())}
-    return candidates | set(trace.get("cited_in_input", ()))
+    found = (*trace.get("candidates", ()), *trace.get("sources", ()))
+    return {str(one.get("file_id")) for one in found if isinstance(one, Mapping)} | set(trace.get("cited_in_input", ()))
+
+
+def _sound(session: Session, record: AnswerRecord) -> AnswerRecord:
+    if is_orphan(session, record):
+        raise NotFound(f"Response {record.id!r} drew on a file that was deleted.", param="response_id")
+    return record
 
 
 def _orphans(session: Session, traces: Mapping[str, Mapping[str, Any]]) -> list[str]:

@@ -17,6 +17,8 @@ from catalog.paging import Page, PageRequest, fetch_page
 
 # Items that one answer carries on from, newest first.
 RECENT_ITEMS: Final = 100
+# Items that are deleted in one transaction.
+_PORTION: Final = 500
 
 
 def create(session: Session, project_id: str, metadata: Mapping[str, str]) -> Conversation:
@@ -51,7 +53,10 @@ def add_items(
 
     `drawn_on`: the files whose words an item may hold, by the item's id.
     """
-    rows = [ConversationItem(id=item["id"], conversation_id=conversation.id, item=item) for item in items]
+    now = time.time()
+    rows = [
+        ConversationItem(id=item["id"], conversation_id=conversation.id, item=item, created_at=now) for item in items
+    ]
     session.add_all(rows)
     session.flush()
     files = [
@@ -107,6 +112,23 @@ def remove_orphans(database: Database) -> int:
             delete(ConversationItem).where(_draws_on_what_is_gone()).returning(ConversationItem.number)
         )
         return len(removed.all())
+
+
+def remove_before(database: Database, moment: float) -> int:
+    """Delete the items that came before `moment`, in Unix seconds; return how many. The conversations stay."""
+    removed = 0
+    while True:
+        with database.write() as session:
+            oldest = select(ConversationItem.number).where(ConversationItem.created_at < moment).limit(_PORTION)
+            gone = session.execute(
+                delete(ConversationItem)
+                .where(ConversationItem.number.in_(oldest))
+                .returning(ConversationItem.number)
+                .execution_options(synchronize_session=False)
+            ).all()
+        removed += len(gone)
+        if len(gone) < _PORTION:
+            return removed
 
 
 def _found(conversation: Conversation | None, project_id: str, conversation_id: str) -> Conversation:

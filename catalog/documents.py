@@ -30,6 +30,8 @@ from catalog.models import (
 
 # Chunks that are written in one statement: bounds the memory that publishing a large document needs.
 _INSERT_CHUNKS: Final = 500
+# Texts of whole documents that are in memory at once.
+_TEXTS: Final = 8
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -362,6 +364,23 @@ def of_entries(session: Session, entry_ids: Iterable[int]) -> dict[int, Document
     """Return the current document of each vector-store file that has one, without its text."""
     query = select(Document).where(Document.vector_store_file_id.in_(list(entry_ids)))
     return {document.vector_store_file_id: document for document in session.scalars(query)}
+
+
+def is_published(session: Session, file_id: str) -> bool:
+    """Whether a file has a document in some store."""
+    return bool(session.scalar(select(exists().where(Document.file_id == file_id))))
+
+
+def texts(session: Session, project_id: str) -> Iterator[tuple[str, str]]:
+    """Yield file name and stored text of every document of a project, a few at a time."""
+    query = (
+        select(File.filename, Document.text)
+        .join(Document, Document.file_id == File.id)
+        .where(File.project_id == project_id)
+        .order_by(File.filename, Document.id)
+    )
+    for row in session.execute(query.execution_options(yield_per=_TEXTS)):
+        yield row.filename, row.text
 
 
 def text_range(session: Session, document_id: int, start: int, end: int) -> str | None:

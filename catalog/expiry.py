@@ -1,21 +1,37 @@
-"""Files, uploads and stores that end by themselves."""
+"""Files, uploads, stores and answers that end by themselves."""
 
 import time
+from dataclasses import dataclass
+from typing import Final
 
 from sqlalchemy import select
 
-from catalog import files, idempotency, stores, uploads
+from catalog import answers, conversations, files, idempotency, stores, uploads
 from catalog.blobs import BlobStore
 from catalog.database import Database
-from catalog.models import File, VectorStore, VectorStoreFile
+from catalog.models import SECONDS_PER_DAY, File, VectorStore, VectorStoreFile
 
 
-def remove_expired(database: Database, blobs: BlobStore) -> int:
-    """Delete expired files and uploads, and take everything out of expired stores; return how many.
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Retention:
+    """How long it is kept what people asked and were answered."""
+
+    # Days for answers and for items of conversations; None: for ever.
+    days: float | None = None
+    # False: no answer is kept, and those that were go with the next sweep. Conversations are what clients put there.
+    keeps_answers: bool = True
+
+
+FOR_EVER: Final = Retention()
+
+
+def remove_expired(database: Database, blobs: BlobStore, retention: Retention = FOR_EVER) -> int:
+    """Delete expired files, uploads and answers, and take everything out of expired stores; return how many.
 
     The row of an expired store stays, so that its owner sees what became of it.
     """
     now = time.time()
+    said = _remove_said(database, retention, now)
     with database.read() as session:
         ended = list(session.scalars(select(File.id).where(File.expires_at <= now)))
         limited = session.scalars(select(VectorStore).where(VectorStore.expires_after_days.is_not(None)))
@@ -29,7 +45,17 @@ def remove_expired(database: Database, blobs: BlobStore) -> int:
         unused |= _remove_file(database, file_id)
     # Last: when the blob store does not answer, the rows are gone, and the sweep finds the blobs.
     files.delete_unused_blobs(database, blobs, unused)
-    return len(ended) + len(expired) + late
+    return len(ended) + len(expired) + late + said
+
+
+def _remove_said(database: Database, retention: Retention, now: float) -> int:
+    """Delete the answers and items of conversations that were kept long enough; return how many."""
+    removed, oldest = 0, None if retention.days is None else now - retention.days * SECONDS_PER_DAY
+    if oldest is not None:
+        removed += answers.remove_before(database, oldest) + conversations.remove_before(database, oldest)
+    if not retention.keeps_answers:
+        removed += answers.remove_before(database, now)
+    return removed
 
 
 def _empty(database: Database, store_id: str, now: float) -> None:

@@ -179,7 +179,8 @@ def _reply(session: Session, found: IdempotentRequest) -> Reply | None:
 def _is_stale(session: Session, body: bytes) -> bool:
     """True when what a reply is about was deleted, or a file that it names."""
     reply = json.loads(body)
-    about = str(reply.get("id", ""))
+    # Feedback has no id of its own: it goes with its response.
+    about = str(reply.get("id", reply.get("response_id", "")))
     kind = next((kind for prefix, kind in _KINDS.items() if about.startswith(prefix)), None)
     was_kept = reply.get("store") is not False  # A response that nobody wanted kept; other objects have no such field.
     if kind is not None and was_kept and session.get(kind, about) is None:

@@ -428,7 +428,10 @@ class AnswerRecord(Base):
     """Everything needed to explain one answer later."""
 
     __tablename__ = "answer_records"
-    __table_args__ = (Index("ix_answer_records_by_age", "status", "created_at"),)
+    __table_args__ = (
+        Index("ix_answer_records_by_age", "status", "created_at"),
+        Index("ix_answer_records_created_at", "created_at", "id"),
+    )
 
     id: Mapped[str] = mapped_column(primary_key=True)
     project_id: Mapped[str] = mapped_column(index=True)
@@ -440,7 +443,7 @@ class AnswerRecord(Base):
     index_version: Mapped[int] = mapped_column(BigInteger)
     # Name, version and SHA-256 of the prompt template.
     prompt: Mapped[dict[str, Any]]
-    # Candidates with their score at every stage, citations, usage and seconds per stage.
+    # What its prompt is rendered from, candidates with their scores, and seconds per stage (`generation.answerer`).
     trace: Mapped[dict[str, Any]]
     # The Response object, with the results of its search whether they were asked for or not.
     response: Mapped[dict[str, Any]]
@@ -459,6 +462,23 @@ class AnswerRecord(Base):
     fence: Mapped[int] = mapped_column(default=0)
     # Claims that were not handed back; one that is lost to a killed process counts.
     claims: Mapped[int] = mapped_column(default=0)
+
+
+class AnswerFeedback(Base):
+    """What one caller says of an answer."""
+
+    __tablename__ = "answer_feedback"
+
+    response_id: Mapped[str] = mapped_column(ForeignKey("answer_records.id", ondelete="CASCADE"), primary_key=True)
+    # The API key that it came with; "" where the server has none. An answer belongs to one visitor alone, if to any.
+    author: Mapped[str] = mapped_column(primary_key=True)
+    created_at: Mapped[float]
+    # Of catalog.feedback.Rating.
+    rating: Mapped[str]
+    text: Mapped[str | None]
+    # The right answer, and words of a document that give it.
+    expected_answer: Mapped[str | None]
+    expected_quote: Mapped[str | None]
 
 
 class AnswerEvent(Base):
@@ -488,6 +508,7 @@ class ConversationItem(Base):
     __tablename__ = "conversation_items"
     __table_args__ = (
         Index("ix_conversation_items_in_order", "conversation_id", "number"),
+        Index("ix_conversation_items_created_at", "created_at"),
         {"sqlite_autoincrement": True},
     )
 
@@ -495,6 +516,7 @@ class ConversationItem(Base):
     id: Mapped[str] = mapped_column(unique=True)
     conversation_id: Mapped[str] = mapped_column(ForeignKey("conversations.id", ondelete="CASCADE"))
     item: Mapped[dict[str, Any]]
+    created_at: Mapped[float]
 
 
 class ConversationItemFile(Base):

@@ -7,7 +7,7 @@ from typing import Any, Final
 from evaluation.matching import contains_answer, exact_match, f1, holds, overlaps
 from evaluation.questions import Question
 from evaluation.runs import Attempt, Item
-from generation.answerer import Answer, Answerer, AnswerRequest
+from generation.answerer import Answer, Answering, AnswerRequest
 from generation.citations import Citation
 from generation.writing import Outcome
 from retrieval.indexes.base import Scope
@@ -79,7 +79,7 @@ class Judged:
 
 
 def ask(
-    questions: Sequence[Question], answerer: Answerer, scope: Scope, ranking: Ranking, *, min_evidence: float
+    questions: Sequence[Question], answerer: Answering, scope: Scope, ranking: Ranking, *, min_evidence: float
 ) -> Iterator[Judged]:
     """Ask every question, in order. `answerer` refuses nothing for want of evidence; see Judged."""
     for question in questions:

@@ -45,6 +45,19 @@ def load_questions(path: Path) -> list[Question]:
     return list(questions.values())
 
 
+def question_line(question: Question) -> dict[str, Any]:
+    """Return a question as the JSON object that `load_questions` reads."""
+    return {
+        "id": question.id,
+        "question": question.text,
+        "answers": list(question.answers),
+        "documents": list(question.documents),
+        "quotes": list(question.quotes),
+        "kind": question.kind,
+        "answerable": question.is_answerable,
+    }
+
+
 def _parse(line: str, where: str, number: int) -> Question:
     try:
         fields: Any = json.loads(line)

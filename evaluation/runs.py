@@ -110,10 +110,15 @@ def load_run(path: Path) -> Run:
 
 
 def write_json(path: Path, value: Mapping[str, Any]) -> None:
-    """Write JSON for people and machines; a reader sees the old file or the new one."""
+    """Write JSON for people and machines, as `write_whole` does."""
+    write_whole(path, json.dumps(value, indent=1, ensure_ascii=False) + "\n")
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Write a file; a reader sees the old one or the new one."""
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_name(f".{path.name}.tmp")
-    unfinished.write_text(json.dumps(value, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    unfinished.write_text(text, encoding="utf-8")
     unfinished.replace(path)
 
 

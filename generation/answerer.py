@@ -4,7 +4,7 @@ import secrets
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from catalog.database import Database
 from generation.backends.base import FinishReason, Generator, Prompt, Sampling, TextDelta, Usage
@@ -13,6 +13,7 @@ from generation.evidence import content_terms
 from generation.packing import Packed, pack
 from generation.prices import Price
 from generation.prompts import PromptTemplate
+from generation.replay import recorded_prompt
 from generation.writing import Outcome, Writing
 from retrieval.indexes.base import Scope
 from retrieval.passages import Passage
@@ -68,12 +69,28 @@ class Answer:
     index_version: int
     # Name, version and SHA-256 of the prompt template.
     prompt: Mapping[str, Any]
-    # JSON values: nonce, sources, candidates with scores, citations, seconds per stage.
+    # JSON values: what the prompt is rendered from (`generation.replay`), candidates with scores, seconds per stage.
     trace: Mapping[str, Any]
 
 
 # In order: Searched, then text deltas and citations as they come, then Answer.
 AnswerEvent = Searched | TextDelta | Citation | Answer
+
+
+class Answering(Protocol):
+    """Answers requests."""
+
+    def answer(self, request: AnswerRequest, *, cancelled: Callable[[], bool] = ...) -> Iterator[AnswerEvent]:
+        """As Answerer does."""
+        ...
+
+    def count_input(self, request: AnswerRequest) -> int:
+        """As Answerer does."""
+        ...
+
+    def write_again(self, prompt: Prompt, sampling: Sampling) -> Writing:
+        """As Answerer does."""
+        ...
 
 
 class Answerer:
@@ -106,7 +123,7 @@ class Answerer:
         writing = Writing(self._database, packed)
         yield from writing.run(self._generator.generate(prompt, sampling=request.sampling, cancelled=cancelled))
         seconds = {**found.seconds, "generate": time.perf_counter() - started}
-        yield self._finish(found, packed, prompt, nonce, writing, seconds)
+        yield self._finish(request, found, packed, prompt, nonce, writing, seconds)
 
     def count_input(self, request: AnswerRequest) -> int:
         """Return the tokens of the question and of the sources that `answer` would be written from now."""
@@ -115,6 +132,13 @@ class Answerer:
             self._generator.count_tokens(text)
             for text in (request.full_question, *(source.text for source in packed.sources))
         )
+
+    def write_again(self, prompt: Prompt, sampling: Sampling) -> Writing:
+        """Let the generator write from a prompt that was rendered before, and return what came of it, to its end."""
+        writing = Writing(self._database, Packed(sources=prompt.sources, left_out=()))
+        for _ in writing.run(self._generator.generate(prompt, sampling=sampling, cancelled=lambda: False)):
+            pass
+        return writing
 
     def _search(self, request: AnswerRequest) -> SearchResult:
         return self._searcher.search(
@@ -129,6 +153,7 @@ class Answerer:
 
     def _finish(
         self,
+        request: AnswerRequest,
         found: SearchResult,
         packed: Packed,
         prompt: Prompt,
@@ -149,7 +174,9 @@ class Answerer:
             trace={
                 "generator": self._generator.name,
                 "nonce": nonce,
-                "sources": [source.passage.chunk.chunk_id for source in packed.sources],
+                "stores": sorted(request.scope.vector_store_ids),
+                "search_cache": found.cache,
+                **recorded_prompt(prompt, request.sampling),
                 "left_out": list(packed.left_out),
                 "candidates": [
                     {
@@ -158,6 +185,7 @@ class Answerer:
                         "score": p.score,
                         "dense": p.dense,
                         "lexical": p.lexical,
+                        "rerank": p.rerank,
                     }
                     for p in found.passages
                 ],

@@ -18,6 +18,7 @@ from catalog.blobs import BlobStore
 from catalog.database import Database
 from catalog.doorbell import Doorbell
 from catalog.errors import FootnoteError, LeaseLost, ServiceUnavailable
+from catalog.expiry import FOR_EVER, Retention
 from catalog.jobs import ANY, Job, Lane
 from catalog.models import JobStatus
 from ingest.pipeline import Draft, Facts, Pipeline, Progress
@@ -52,13 +53,21 @@ class Worker:
     """
 
     def __init__(
-        self, database: Database, blobs: BlobStore, pipeline: Pipeline, *, name: str, lease_s: float = jobs.LEASE_S
+        self,
+        database: Database,
+        blobs: BlobStore,
+        pipeline: Pipeline,
+        *,
+        name: str,
+        lease_s: float = jobs.LEASE_S,
+        retention: Retention = FOR_EVER,
     ) -> None:
         self._database = database
         self._blobs = blobs
         self._pipeline = pipeline
         self._name = name
         self._lease_s = lease_s
+        self._retention = retention
 
     def run(self, stop: threading.Event) -> None:
         """Work until `stop` is set; jobs that are under way then go back to the queue at once."""
@@ -71,7 +80,7 @@ class Worker:
             thread.start()
         while not stop.is_set():
             with _faults_logged():
-                expiry.remove_expired(self._database, self._blobs)
+                expiry.remove_expired(self._database, self._blobs, self._retention)
                 files.sweep(self._database, self._blobs)
             stop.wait(_SWEEP_INTERVAL_S)
         bell.close()

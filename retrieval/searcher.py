@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
-from typing import Final, Protocol
+from typing import Final, Literal, Protocol
 
 from catalog import documents, stores
 from catalog.database import Database
@@ -76,6 +76,18 @@ class SearchResult:
     seconds: Mapping[str, float]
     # In the order of the work; empty unless the request asked for it.
     stages: Sequence[Stage] = ()
+    # Whether it was found in a cache; None where none was asked.
+    cache: Literal["hit", "miss"] | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class IndexState:
+    """What decides, beside the request, what a search finds: it is never the same again after a change."""
+
+    # EmbeddingIdentity.key of the model in use.
+    identity: str
+    # Last change of the catalog.
+    version: int
 
 
 class PassageSearch(Protocol):
@@ -83,6 +95,18 @@ class PassageSearch(Protocol):
 
     def search(self, request: SearchRequest) -> SearchResult:
         """As Searcher does, and with its errors."""
+        ...
+
+
+class VersionedSearch(PassageSearch, Protocol):
+    """A search that tells what its results depend on."""
+
+    def state(self, scope: Scope) -> IndexState:
+        """Return what a search of `scope` would see if it began now. Raises what it would raise for its stores."""
+        ...
+
+    def close(self) -> None:
+        """Release what is held; it is not used afterwards."""
         ...
 
 
@@ -122,16 +146,20 @@ class Searcher:
         # A document that was replaced after the index had been asked would be there in neither generation.
         return self._search_once(request)[0] if is_outrun else result
 
+    def state(self, scope: Scope) -> IndexState:
+        """Catch up with the catalog, check that the stores can be searched, and note that they are used."""
+        version = self._replica.catch_up()
+        stores.note_use(self._database, self._check_stores(scope.vector_store_ids))
+        return IndexState(identity=self._embedder.identity.key, version=version)
+
     def _search_once(self, request: SearchRequest) -> tuple[SearchResult, bool]:
         """Return the result, and whether something that was found is gone."""
         clock, trace = _Stopwatch(), _Trace(is_wanted=request.explain)
-        version = self._replica.catch_up()
-        unnoted = self._check_stores(request.scope.vector_store_ids)
+        version = self.state(request.scope).version
         clock.lap("catch_up")
         hits = self._candidates(request, clock, trace)
         clock.lap("candidates")
         passages = self._rank(hits, request, trace)
-        stores.note_use(self._database, unnoted)
         clock.lap("rank")
         if self._observe:
             self._observe(clock.seconds)

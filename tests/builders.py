@@ -11,14 +11,14 @@ import numpy as np
 import tantivy
 from numpy.typing import NDArray
 
-from catalog import documents, files, jobs, stores
+from catalog import answers, documents, files, jobs, stores
 from catalog.blobs import BlobStore
 from catalog.database import Database
 from catalog.documents import ChunkRecord, DocumentRecord, StoredChunk
 from catalog.feed import DocumentChange, IndexedDocument
 from catalog.files import NewFile
 from catalog.jobs import Job
-from catalog.models import DEFAULT_PROJECT, File, VectorStore, VectorStoreFile
+from catalog.models import DEFAULT_PROJECT, AnswerRecord, File, VectorStore, VectorStoreFile
 from catalog.stores import NewVectorStore, NewVectorStoreFile
 from evaluation.runs import Attempt, Item, Run, Task
 from generation.backends.base import Source
@@ -124,6 +124,21 @@ def publish_text(
     assert job.id == queued.id, "another job was waiting"
     fields = {"embedding_identity": store.embedding_identity} | overrides
     return documents.publish(database, job, a_document_record(*texts, **fields))
+
+
+def a_record(*file_ids: str, **overrides: Any) -> AnswerRecord:
+    """Build the record of an answer that found a passage in each of these files."""
+    fields = {"id": "resp_1", "project_id": DEFAULT_PROJECT, "created_at": 1.0, "question": "Why?", "model": "footnote"}
+    trace = {"candidates": [{"file_id": file_id, "chunk_id": 1} for file_id in file_ids]}
+    fields |= {"outcome": "answered", "index_version": 1, "prompt": {}, "trace": trace, "response": {}}
+    return AnswerRecord(**fields | overrides)
+
+
+def saved(database: Database, *records: AnswerRecord) -> None:
+    """Keep records, as far as their files are there."""
+    with database.write() as session:
+        for record in records:
+            answers.save(session, record)
 
 
 def an_indexed_document(document_id: int = 1, *texts: str, **overrides: Any) -> IndexedDocument:

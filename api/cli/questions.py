@@ -1,7 +1,7 @@
 """footnote ask | search | explain"""
 
 from collections.abc import Sequence
-from typing import Annotated
+from typing import Annotated, Protocol
 
 import typer
 from rich.table import Table
@@ -15,7 +15,6 @@ from catalog.errors import NotFound
 from catalog.models import DEFAULT_PROJECT
 from evaluation.matching import holds
 from generation.answerer import Answer
-from generation.citations import Citation
 from retrieval.explain import follow, verdict
 from retrieval.indexes.base import Scope
 from retrieval.searcher import SearchRequest
@@ -117,7 +116,17 @@ def _print_answer(answer: Answer) -> None:
             console.print(Text(f"\n[{citation.number}] {where}\n    {' '.join(citation.quote.split())}", "dim"))
 
 
-def with_marks(text: str, citations: Sequence[Citation]) -> str:
+class Mark(Protocol):
+    """Where a footnote's number goes; `generation.citations.Citation` is one."""
+
+    @property
+    def index(self) -> int: ...
+
+    @property
+    def number(self) -> int: ...
+
+
+def with_marks(text: str, citations: Sequence[Mark]) -> str:
     """Return the answer with `[1]` where its footnotes belong."""
     for citation in sorted(citations, key=lambda c: (c.index, c.number), reverse=True):
         text = f"{text[: citation.index]} [{citation.number}]{text[citation.index :]}"

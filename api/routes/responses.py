@@ -59,6 +59,9 @@ async def create_response(
     Without a file_search tool it searches every store that the caller may see.
     """
     body.check_supported()
+    if not services.settings.store_answers:
+        body.check_stateless()
+        body = body.model_copy(update={"store": False})
     plan = await run_in_threadpool(_plan, services, caller, body)
     show = _show(body.includes, obfuscates=body.obfuscates)
     if body.background:
@@ -78,6 +81,8 @@ async def create_response(
 def count_input_tokens(services: ServicesOf, caller: CallerOf, body: CountTokens) -> dict[str, Any]:
     """Count the tokens that an answer would be written from: the question, and what its search finds now."""
     body.check_supported()
+    if not services.settings.store_answers:
+        body.check_stateless()
     request, _ = _request(services, caller, body)
     return {"object": "response.input_tokens", "input_tokens": services.answerer_of(body.model).count_input(request)}
 

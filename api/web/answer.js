@@ -2,6 +2,7 @@
 
 import { utf16Offsets } from "./codepoints.js";
 import { counted, el, say } from "./dom.js";
+import { Feedback } from "./feedback.js";
 
 // What stays on one line with a mark: the word before it (of scripts without spaces one character), the stop after it.
 const WORD_BEFORE = /[^\s\p{Script=Han}\p{Script=Hiragana}\p{Script=Katakana}\p{Script=Thai}]{1,24}$|.$/u;
@@ -115,10 +116,15 @@ export class Answer {
       for (const annotation of final.annotations ?? []) this.#cite(annotation);
     } else if (refusal) this.text = refusal.refusal;
     this.outcome = response.outcome ?? "answered";
+    if (response.store) this.#askForFeedback(response.id);
     const isAbsent = this.outcome === "not_in_documents";
     this.element.dataset.outcome = this.outcome;
     this.verdict.hidden = !isAbsent;
     if (isAbsent && /^not in these documents\.?$/i.test(this.text.trim())) this.text = "";
+  }
+
+  #askForFeedback(response) {
+    this.element.querySelector(".answer").append(new Feedback(response).element);
   }
 
   #renderSoon() {

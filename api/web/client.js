@@ -118,6 +118,9 @@ function send(file, onProgress, signal) {
   });
 }
 
+export const giveFeedback = (response, body) =>
+  json("POST", `/v1/responses/${part(response)}/feedback`, { body });
+
 /** Ask a question; yields the events of the answer as they arrive. `store` null asks all collections. */
 export async function* streamAnswer(question, store, signal) {
   const body = { model: "footnote", input: question, stream: true };

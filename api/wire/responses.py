@@ -7,7 +7,7 @@ from pydantic import BaseModel, BeforeValidator, Field
 from api.wire.common import Metadata, WireModel, check_length
 from api.wire.items import Includable, Includes, InputItem, Item, KeptModel, Message, questions_of
 from api.wire.search import FileSearch
-from catalog.errors import InvalidRequest, UnsupportedParameter
+from catalog.errors import InvalidRequest, PreviousResponseNotFound, UnsupportedParameter
 from generation.backends.base import DEFAULT_MAX_TOKENS, Sampling
 
 # Of a question before this one: enough to say what the talk is about.
@@ -132,6 +132,21 @@ class Asking(KeptModel):
         if kind != "text":
             raise UnsupportedParameter(f"text.format {kind!r} is not supported; use 'text'.", param="text.format")
 
+    def check_stateless(self) -> None:
+        """Raises InvalidRequest for what needs an answer that is kept, for a server that keeps none."""
+        if self.previous_response_id:
+            raise PreviousResponseNotFound(
+                f"There is no response {self.previous_response_id!r}: this server keeps no answers (its setting "
+                "store_answers). Send the messages before this one in 'input'.",
+                param="previous_response_id",
+            )
+        if self.conversation:
+            raise InvalidRequest(
+                "This server keeps no answers (its setting store_answers), so none is added to a conversation. Send "
+                "its messages in 'input'.",
+                param="conversation",
+            )
+
 
 class CountTokens(Asking):
     personality: str | None = None
@@ -191,6 +206,14 @@ class CreateResponse(Asking):
                 raise UnsupportedParameter(f"{name!r} is not supported by this server: {reason}.", param=name)
         if self.background and not self.is_stored:
             raise InvalidRequest("background=true needs store=true: the answer is fetched later.", param="background")
+
+    def check_stateless(self) -> None:
+        super().check_stateless()
+        if self.background:
+            raise InvalidRequest(
+                "background=true needs an answer that is kept, and this server keeps none (its setting store_answers).",
+                param="background",
+            )
 
 
 def question_and_context(own: list[Item], earlier: list[Item], *, max_chars: int) -> tuple[str, str | None]:

@@ -187,12 +187,43 @@ def test_escape_closes_the_document_and_gives_the_focus_back(page: Any, width: i
     expect(mark).to_be_focused()
 
 
+def test_an_answer_is_rated_with_the_keyboard_alone(page: Any, live_server: Any) -> None:
+    """The thumb is pressed, a form for the right words opens behind it, and the server has what was said last."""
+    add_house(page)
+    with page.expect_response(lambda reply: reply.url.endswith("/v1/responses")) as asked:
+        answer = ask_about_boiler(page)
+    response = re.search(r'"id": ?"(resp_\w+)"', asked.value.text())
+    assert response
+    group = answer.get_by_role("group", name="Is this answer right?")
+    wrong = group.get_by_role("button", name="Wrong")
+    expect(wrong).to_have_attribute("aria-pressed", "false")
+    wrong.focus()
+    page.keyboard.press("Enter")
+    expect(wrong).to_have_attribute("aria-pressed", "true")
+    expect(page.get_by_role("status").filter(has_text="Thank you.")).to_have_count(1)
+    page.keyboard.press("Tab")
+    page.keyboard.type("Which spring?")
+    page.keyboard.press("Tab")
+    expect(group.get_by_label("Words of a document that answer it")).to_be_focused()
+    page.keyboard.type("Its filter is changed every second spring.")
+    page.keyboard.press("Tab")
+    page.keyboard.press("Enter")
+    expect(wrong).to_be_focused()
+    expect(group.get_by_role("button", name="Send")).to_have_count(0)
+    (said,) = live_server.get(f"/v1/responses/{response[1]}/feedback")["data"]
+    assert (said["rating"], said["text"], said["expected_quote"]) == (
+        "down",
+        "Which spring?",
+        "Its filter is changed every second spring.",
+    )
+
+
 def test_what_is_not_in_the_documents_is_said_to_be_absent(page: Any) -> None:
     """A question that the documents do not answer gets an answer that says so, without a footnote or an error."""
     add_house(page)
     answer = ask(page, "Who painted the ceiling of the Sistine Chapel?")
     expect(answer.get_by_text("Not in these documents", exact=True)).to_be_visible()
-    expect(answer.get_by_role("button")).to_have_count(0)
+    expect(answer.get_by_role("button", name="Footnote")).to_have_count(0)
 
 
 def test_an_awkward_file_name_is_shown_as_text(page: Any) -> None:

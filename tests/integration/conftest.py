@@ -84,7 +84,9 @@ class Footnote:
 @contextmanager
 def running(home: Path, **overrides: Any) -> Iterator[Footnote]:
     """Yield the application over the state in `home`."""
-    settings = load_settings(**{"home": home, "embedding_backend": "hashing", "log_level": "error"} | overrides)
+    # Tests put generators of their own in: what another one wrote must not be given again.
+    defaults = {"embedding_backend": "hashing", "log_level": "error", "answer_cache": 0}
+    settings = load_settings(**{"home": home} | defaults | overrides)
     with open_services(settings) as services:
         app = create_app(settings, services=services)
         with TestClient(app, base_url="http://127.0.0.1", raise_server_exceptions=False) as client:

@@ -139,6 +139,20 @@ def test_a_kept_reply_goes_with_what_it_speaks_of(fresh: Footnote) -> None:
     assert [row.body for row in rows] == [None, None]
 
 
+def test_feedback_is_not_replayed_once_its_answer_is_gone(fresh: Footnote) -> None:
+    """What somebody said of an answer is deleted with it, in a kept reply too."""
+    made = fresh.respond("Who installed the boiler?")["id"]
+    path, body = f"/v1/responses/{made}/feedback", {"rating": "down", "text": "xylophone"}
+    first, second = (post(fresh, path, json=body) for _ in range(2))
+    assert (second.content, second.headers[REPLAYED]) == (first.content, "true")
+    fresh.client.delete(f"/v1/responses/{made}")
+    reply = post(fresh, path, json=body)
+    assert (reply.status_code, "xylophone" in reply.text) == (409, False)
+    idempotency.remove_stale(fresh.services.catalog.database)
+    with fresh.services.catalog.database.read() as session:
+        assert all(row.body is None for row in session.query(IdempotentRequest))
+
+
 def test_keys_belong_to_their_project_and_visitor(fresh: Footnote) -> None:
     """The same key of another project, of a key for one store, and of a visitor is another key."""
     _, owner = make_key(fresh)

@@ -9,7 +9,7 @@ from catalog.models import DEFAULT_PROJECT
 from tests.integration.conftest import Footnote, StartFootnote
 
 # Names of stages, states and our parts, and of the operator's own profiles and servers.
-LABELS = {"stage", "status", "cache", "le", "model", "outcome", "kind", "upstream"}
+LABELS = {"stage", "status", "cache", "le", "model", "outcome", "kind", "upstream", "rating"}
 
 
 def values(footnote: Footnote, **headers: str) -> dict[str, float]:
@@ -21,14 +21,15 @@ def values(footnote: Footnote, **headers: str) -> dict[str, float]:
     return {name: float(value) for name, value in (line.rsplit(" ", 1) for line in lines)}
 
 
-def test_queries_count_as_cached_or_not(fresh: Footnote) -> None:
+def test_queries_count_as_cached_or_not(start: StartFootnote) -> None:
     """A question that was asked before is a hit; each search is counted, with the seconds of its stages."""
-    store = fresh.store(name="house")
-    fresh.add(store)
-    before = values(fresh)
-    for query in ("What of the roof?", "What of the roof?", "And the garden?"):
-        fresh.search(store, query)
-    after = values(fresh)
+    with start(search_cache=0) as footnote:
+        store = footnote.store(name="house")
+        footnote.add(store)
+        before = values(footnote)
+        for query in ("What of the roof?", "What of the roof?", "And the garden?"):
+            footnote.search(store, query)
+        after = values(footnote)
 
     def grown(name: str) -> float:
         return after[name] - before.get(name, 0.0)
@@ -39,6 +40,40 @@ def test_queries_count_as_cached_or_not(fresh: Footnote) -> None:
     for stage in ("catch_up", "embed", "candidates", "rank"):
         assert grown(f'footnote_search_stage_seconds_count{{stage="{stage}"}}') == 3
         assert grown(f'footnote_search_stage_seconds_bucket{{le="+Inf",stage="{stage}"}}') == 3
+
+
+def test_searches_and_answers_count_as_cached_or_not(start: StartFootnote) -> None:
+    """A repetition is a hit; every search is counted as one, from the cache too. An answer's search is one."""
+    names = [
+        f'footnote_{what}_cache_total{{cache="{cache}"}}' for what in ("search", "answer") for cache in ("hit", "miss")
+    ]
+    with start(answer_cache=10) as footnote:
+        store = footnote.store(name="house")
+        footnote.add(store)
+        before = values(footnote)
+        for _ in range(3):
+            footnote.search(store, "What of the roof?")
+            footnote.respond("What guarantee has the roof?", store)
+        after = values(footnote)
+    grown = [after[name] - before.get(name, 0.0) for name in (*names, "footnote_searches_total")]
+    assert grown == [2, 2, 2, 1, 4]
+
+
+def test_feedback_is_counted_by_rating(fresh: Footnote) -> None:
+    """What is kept: said again it counts once, and deleted with its answer it does not."""
+    store = fresh.store(name="house")
+    fresh.add(store)
+    made = [fresh.respond("What guarantee has the roof?", store)["id"] for _ in range(2)]
+    for response_id, rating in ((made[0], "down"), (made[0], "up"), (made[1], "down")):
+        fresh.client.post(f"/v1/responses/{response_id}/feedback", json={"rating": rating})
+
+    def counted() -> tuple[float, float]:
+        found = values(fresh)
+        return found['footnote_feedback{rating="up"}'], found['footnote_feedback{rating="down"}']
+
+    assert counted() == (1, 1)
+    fresh.client.delete(f"/v1/responses/{made[1]}")
+    assert counted() == (1, 0)
 
 
 def test_chunks_count_as_reused_or_not(fresh: Footnote) -> None:

@@ -35,6 +35,7 @@ from tests.unit.catalog.test_embeddings import *  # noqa: F403
 from tests.unit.catalog.test_estimates import *  # noqa: F403
 from tests.unit.catalog.test_expiry import *  # noqa: F403
 from tests.unit.catalog.test_feed import *  # noqa: F403
+from tests.unit.catalog.test_feedback import *  # noqa: F403
 from tests.unit.catalog.test_files import *  # noqa: F403
 from tests.unit.catalog.test_idempotency import *  # noqa: F403
 from tests.unit.catalog.test_jobs import *  # noqa: F403

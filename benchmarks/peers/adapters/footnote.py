@@ -1,4 +1,7 @@
-"""Footnote in process, with its default settings: `footnote ingest` over a folder, and the searcher behind the API."""
+"""Footnote in process: `footnote ingest` over a folder, and the searcher behind the API.
+
+With its default settings, but that no result of a search is kept: each query is to be searched.
+"""
 
 import threading
 from contextlib import ExitStack
@@ -28,7 +31,7 @@ class Footnote:
 
     def __init__(self, model: Path, state: Path) -> None:
         settings = load_settings(log_level="error")
-        settings = settings.model_copy(update={"home": state, "models": models_folder(settings)})
+        settings = settings.model_copy(update={"home": state, "models": models_folder(settings), "search_cache": 0})
         # Kept: the services would be closed together with it.
         self._opened = ExitStack()
         self._services = self._opened.enter_context(open_services(settings))

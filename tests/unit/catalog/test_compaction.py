@@ -16,8 +16,8 @@ from catalog.database import Database
 from catalog.errors import ServiceUnavailable
 from catalog.files import NewFile
 from catalog.models import DEFAULT_PROJECT, Document, File
-from tests.builders import a_file, a_store, publish_text
-from tests.unit.catalog.test_answers import a_record, kept, save
+from tests.builders import a_file, a_record, a_store, publish_text, saved
+from tests.unit.catalog.test_answers import kept
 from tests.unit.catalog.test_fsck import damage
 
 NOTHING = Leftovers(answers=0, rows=0, blobs=0, staged=0)
@@ -40,7 +40,7 @@ def test_a_sound_catalog_keeps_everything(database: Database, blobs: BlobStore) 
     """Documents, files in no store, their blobs and answers are all needed."""
     publish_text(database, blobs, a_store(database), "one", "two")
     file = a_file(database, blobs, b"in no store")
-    save(database, a_record(file.id))
+    saved(database, a_record(file.id))
     before = sha256s(blobs)
     assert remove_leftovers(database, blobs) == NOTHING
     assert (sha256s(blobs), kept(database)) == (before, {"resp_1"})
@@ -50,7 +50,7 @@ def test_a_sound_catalog_keeps_everything(database: Database, blobs: BlobStore) 
 def test_answers_that_draw_on_a_deleted_file_go(database: Database, blobs: BlobStore) -> None:
     """With everything that they quote."""
     file = a_file(database, blobs)
-    save(database, a_record(file.id, response={"output": MARKER}))
+    saved(database, a_record(file.id, response={"output": MARKER}))
     files.delete(database, blobs, DEFAULT_PROJECT, file.id)
     assert remove_leftovers(database, blobs).answers == 1
     assert kept(database) == set()

@@ -1,16 +1,49 @@
-"""Files and stores that end by themselves. Runs on every database."""
+"""Files, stores and answers that end by themselves. Runs on every database."""
 
+import signal
+import subprocess
+import sys
 import time
+from pathlib import Path
 
 import pytest
 from sqlalchemy import func, select, update
 
-from catalog import expiry, stores
+from catalog import conversations, expiry, feedback, stores
 from catalog.blobs import BlobStore
 from catalog.database import Database
 from catalog.errors import IndexIncompatible, InvalidRequest
-from catalog.models import DEFAULT_PROJECT, SECONDS_PER_DAY, Document, File, VectorStore, VectorStoreFile
-from tests.builders import IDENTITY, a_file, a_store, publish_text
+from catalog.expiry import Retention
+from catalog.feedback import NewFeedback, Rating
+from catalog.models import (
+    DEFAULT_PROJECT,
+    SECONDS_PER_DAY,
+    AnswerFeedback,
+    AnswerRecord,
+    ConversationItem,
+    Document,
+    File,
+    VectorStore,
+    VectorStoreFile,
+)
+from tests.builders import IDENTITY, a_file, a_record, a_store, publish_text, saved
+
+# Sweeps with one answer in each transaction, and is killed at the end of the second, before it is committed.
+KILLED_SWEEP = """
+import itertools, os, signal, sys
+from catalog import answers, database, expiry
+
+turns = itertools.count(1)
+
+def kill_second(session):
+    if next(turns) == 2:
+        session.flush()
+        os.kill(os.getpid(), signal.SIGKILL)
+
+answers._PAGE = 1
+database.before_commit.set(kill_second)
+expiry.remove_expired(database.Database(sys.argv[1]), None, expiry.Retention(days=1))
+"""
 
 
 def rest_since(database: Database, store: VectorStore, days: float) -> None:
@@ -76,3 +109,75 @@ def test_a_search_puts_off_the_end_of_a_store_once_an_hour(database: Database, d
         age_s = time.time() - stores.get(session, DEFAULT_PROJECT, store.id).last_active_at
     assert is_written is (age_s < 60)
     assert (usable.until < time.time()) is is_written
+
+
+def said_before(database: Database, days: float, number: int) -> None:
+    """Keep an answer with feedback, and an item of a conversation, as of so many days ago."""
+    moment = time.time() - days * SECONDS_PER_DAY
+    saved(database, a_record(id=f"resp_{number}", created_at=moment))
+    with database.write() as session:
+        feedback.give(session, DEFAULT_PROJECT, f"resp_{number}", "", NewFeedback(rating=Rating.UP))
+        talk = conversations.create(session, DEFAULT_PROJECT, {})
+        conversations.add_items(session, talk, [{"id": f"msg_{number}"}], {})
+        session.execute(
+            update(ConversationItem).where(ConversationItem.id == f"msg_{number}").values(created_at=moment)
+        )
+
+
+def left(database: Database) -> tuple[set[str], set[str], set[str]]:
+    """Return the ids of the answers, of those with feedback, and of the items that are there."""
+    with database.read() as session:
+        columns = (AnswerRecord.id, AnswerFeedback.response_id, ConversationItem.id)
+        answered, rated, items = (set(session.scalars(select(column))) for column in columns)
+    return answered, rated, items
+
+
+@pytest.mark.parametrize(
+    ("retention", "answers_left", "items_left"),
+    [
+        (Retention(), {1, 2, 3}, {1, 2, 3}),
+        (Retention(days=2), {2, 3}, {2, 3}),
+        (Retention(days=0.5), {3}, {3}),
+        (Retention(keeps_answers=False), set(), {1, 2, 3}),
+        (Retention(days=2, keeps_answers=False), set(), {2, 3}),
+    ],
+)
+@pytest.mark.parametrize("portion", [1, 500])
+def test_what_was_said_is_kept_as_long_as_the_settings_say(
+    database: Database,
+    blobs: BlobStore,
+    monkeypatch: pytest.MonkeyPatch,
+    portion: int,
+    retention: Retention,
+    answers_left: set[int],
+    items_left: set[int],
+) -> None:
+    """Answers with their feedback, and items of conversations; without a limit they are kept for ever."""
+    monkeypatch.setattr(conversations, "_PORTION", portion)
+    for number, days in ((1, 3.0), (2, 1.0), (3, 0.0)):
+        said_before(database, days, number)
+    answered = {f"resp_{number}" for number in answers_left}
+    items = {f"msg_{number}" for number in items_left}
+    removed = expiry.remove_expired(database, blobs, retention)
+    assert left(database) == (answered, answered, items)
+    assert removed == 6 - len(answered) - len(items)
+    assert expiry.remove_expired(database, blobs, retention) == 0
+
+
+def test_a_sweep_that_is_killed_leaves_each_answer_whole_or_gone(database: Database, blobs: BlobStore) -> None:
+    """What it had not committed is there with its feedback, and the next sweep takes it."""
+    for number in range(1, 5):
+        said_before(database, 3.0, number)
+    url = database.url.render_as_string(hide_password=False)
+    ended = subprocess.run(
+        [sys.executable, "-c", KILLED_SWEEP, url],
+        cwd=Path(__file__).parents[3],
+        capture_output=True,
+        timeout=60,
+        check=False,
+    )
+    assert ended.returncode == -signal.SIGKILL, ended.stderr
+    answered, rated, items = left(database)
+    assert (len(answered), rated, len(items)) == (3, answered, 4)
+    assert expiry.remove_expired(database, blobs, Retention(days=1)) == 3 + 4
+    assert left(database) == (set(), set(), set())

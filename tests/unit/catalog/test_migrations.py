@@ -1,6 +1,7 @@
 """The migrations lead from nothing to the tables of the models. Runs on every database."""
 
 import threading
+import time
 from pathlib import Path
 
 from alembic.autogenerate import compare_metadata
@@ -10,7 +11,7 @@ from sqlalchemy import inspect, select, text
 from catalog import keys
 from catalog.database import Database
 from catalog.keys import KeyScope
-from catalog.models import ApiKey, Base, VectorStoreFile
+from catalog.models import ApiKey, Base, ConversationItem, ConversationItemFile, VectorStoreFile
 
 
 def test_the_migrated_schema_equals_the_models(database: Database) -> None:
@@ -21,7 +22,9 @@ def test_the_migrated_schema_equals_the_models(database: Database) -> None:
 
 
 def test_an_upgrade_keeps_every_row(tmp_path: Path) -> None:
-    """A catalog of the first revision is brought to the newest: no row is lost on the way, and keys keep all rights."""
+    """A catalog of the first revision is brought to the newest: no row is lost on the way, keys keep all rights,
+    and items of conversations count as of now.
+    """
     database = Database(f"sqlite:///{tmp_path / 'old.sqlite'}")
     database.migrate("0001")
     columns = "(id, project_id, filename, purpose, bytes, sha256, created_at)"
@@ -43,8 +46,17 @@ def test_an_upgrade_keeps_every_row(tmp_path: Path) -> None:
         session.execute(
             text("INSERT INTO api_keys (id, project_id, name, digest, created_at) VALUES ('key_1', 'p', 'k', 'd', 0)")
         )
+    database.migrate("0006")
+    with database.write() as session:
+        session.execute(text("INSERT INTO conversations VALUES ('conv_1', 'p', 0, '{}')"))
+        session.execute(text("INSERT INTO conversation_items (id, conversation_id, item) VALUES ('i', 'conv_1', '{}')"))
+        session.execute(text("INSERT INTO conversation_item_files VALUES (1, 'file-1')"))
+    upgraded = time.time()
     database.migrate()
     with database.read() as session:
+        item = session.scalars(select(ConversationItem)).one()
+        assert item.created_at >= upgraded
+        assert session.scalars(select(ConversationItemFile.file_id)).all() == ["file-1"]
         key = session.scalars(select(ApiKey)).one()
         assert (keys.scopes_of(key), key.store_ids, key.requests_per_minute) == ({KeyScope.ADMIN}, None, None)
         entry = session.scalars(select(VectorStoreFile)).one()

@@ -1,6 +1,7 @@
 """An answer's citations were all re-read; what cannot be cited is said to be so."""
 
 from collections.abc import Callable, Iterator
+from dataclasses import asdict
 from typing import Any
 
 import pytest
@@ -151,7 +152,9 @@ def test_the_trace_explains_the_answer(desk: Desk) -> None:
     generator = ScriptedGenerator(f"{PUMP} [1]")
     answers = [desk.ask(generator)[-1] for _ in range(2)]
     trace = answers[0].trace
-    assert [p.chunk.chunk_id for p in answers[0].passages] == trace["sources"]
+    assert [p.chunk.chunk_id for p in answers[0].passages] == [source["chunk_id"] for source in trace["sources"]]
+    assert ([desk.store.id], "pump checked spring") == (trace["stores"], trace["question"])
+    assert trace["sampling"] == {**asdict(Sampling()), "max_tokens": 7}
     assert {"catch_up", "embed", "candidates", "rank", "generate"} == trace["seconds"].keys()
     assert [(p.chunk.chunk_id, p.score) for p in answers[0].passages] == [
         (c["chunk_id"], c["score"]) for c in trace["candidates"]
