@@ -14,6 +14,7 @@ from api.wiring import ANSWER_MODEL, Services
 from catalog.errors import FootnoteError, NotFound, UnsupportedParameter
 from generation.answerer import DEFAULT_MAX_RESULTS, AnswerRequest
 from generation.backends.base import Sampling
+from generation.turns import Turn
 from retrieval.indexes.base import Scope
 
 log = logging.getLogger(__name__)
@@ -26,7 +27,7 @@ def answer_request(
     model: str,
     question: str,
     searches: Sequence[FileSearch],
-    context: str | None = None,
+    turns: Sequence[Turn] = (),
     sampling: Sampling | None = None,
     is_searching: bool = True,
 ) -> AnswerRequest:
@@ -43,7 +44,7 @@ def answer_request(
         scope = search_scope(session, caller, store_ids, to_filter(search.filters if search else None))
     return AnswerRequest(
         question=question,
-        context=context,
+        turns=turns,
         scope=scope if is_searching else Scope(vector_store_ids=frozenset()),
         max_results=(search.max_num_results if search else None) or DEFAULT_MAX_RESULTS,
         ranking=to_ranking(search.ranking_options if search else None, services.ranking),

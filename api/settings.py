@@ -139,6 +139,12 @@ class Settings(BaseSettings):
     reranker_key: SecretStr | None = Field(None, description="openai, tei: key that is sent as a bearer token.")
 
     generator: Literal["extractive"] = Field("extractive", description="Who writes answers.")
+    prompt: str = Field(
+        "answer", description="The prompt that answers are written by; `footnote prompts list` shows all."
+    )
+    prompts: Path | None = Field(
+        None, description="Folder with prompts of your own, which win over the package's. docs/prompts.md."
+    )
     min_evidence: float = Field(
         MIN_EVIDENCE,
         ge=0,
@@ -232,7 +238,7 @@ class Settings(BaseSettings):
             raise ValueError("it has to begin with http:// or https:// and a host")
         return url
 
-    @field_validator("home", "models", "embedding_tokenizer", mode="after")
+    @field_validator("home", "models", "embedding_tokenizer", "prompts", mode="after")
     @classmethod
     def _absolute(cls, path: Path | None) -> Path | None:
         return path.expanduser().absolute() if path else None

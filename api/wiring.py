@@ -18,7 +18,10 @@ from catalog.models import EmbeddingModel
 from generation.answerer import Answerer
 from generation.backends.base import Generator
 from generation.backends.opener import open_generator
-from generation.prompts import load_template
+from generation.completion import has_language_model
+from generation.conversation import Rewriter
+from generation.prompts import PromptRegistry, PromptTask
+from generation.prompts.cases import open_prompt
 from ingest.pipeline import Pipeline
 from ingest.sandbox import ParseLimits
 from ingest.unpacking import ArchiveLimits
@@ -130,8 +133,21 @@ def _open_engine(
         replica=replica,
         searcher=Searcher(catalog.database, replica, embedder, reranker, observe=metrics.note_search),
         generator=generator,
-        answerer=Answerer(catalog.database, search, generator, load_template("answer")),
+        answerer=_make_answerer(settings, catalog.database, search, generator),
     )
+
+
+def _make_answerer(settings: Settings, database: Database, search: PassageSearch, generator: Generator) -> Answerer:
+    """Return what answers by the prompts of the settings. Raises ConfigurationError for one that fails its cases."""
+    find = partial(open_prompt, PromptRegistry(folder=settings.prompts), count_tokens=generator.count_tokens)
+    rewriter = None
+    if has_language_model(generator):
+        rewriter = Rewriter(
+            generator,
+            rewrite=find("rewrite", task=PromptTask.REWRITE),
+            compaction=find("compaction", task=PromptTask.COMPACTION),
+        )
+    return Answerer(database, search, generator, find(settings.prompt), rewriter=rewriter)
 
 
 def _make_reranker(settings: Settings) -> Reranker | None:

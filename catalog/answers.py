@@ -112,10 +112,10 @@ def files_of(trace: Mapping[str, Any]) -> set[str]:
     """Return the files that an answer draws on.
 
     Every quote, footnote and search result of it is from one of the candidates; what its request quoted from earlier
-    answers is from `cited_in_input`.
+    answers is from `cited_in_input`, and what a language model had before it of the conversation from `recalled`.
     """
     candidates = {str(candidate.get("file_id")) for candidate in trace.get("candidates", ())}
-    return candidates | set(trace.get("cited_in_input", ()))
+    return candidates.union(trace.get("cited_in_input", ()), trace.get("recalled", ()))
 
 
 def _orphans(session: Session, traces: Mapping[str, Mapping[str, Any]]) -> list[str]:

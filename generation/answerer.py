@@ -7,42 +7,30 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from catalog.database import Database
-from generation.backends.base import FinishReason, Generator, Prompt, Sampling, TextDelta, Usage
+from generation.backends.base import FinishReason, Generator, Sampling, TextDelta, Usage
 from generation.citations import Citation
-from generation.evidence import content_terms
+from generation.conversation import Asked, Rewriter, by_rule
 from generation.packing import Packed, pack
 from generation.prompts import PromptTemplate
+from generation.reasoning import Reasoning
+from generation.turns import Turn, file_ids_of
 from generation.writing import Outcome, Writing
 from retrieval.indexes.base import Scope
 from retrieval.passages import Passage
 from retrieval.searcher import PassageSearch, Ranking, SearchRequest, SearchResult
 
 DEFAULT_MAX_RESULTS: Final = 10
-# A question with more content words than this is read by itself, whatever was asked before. Every question of data/gold
-# has more; to search those behind an unrelated one too lowered answer recall from 0.91 to between 0.84 and 0.87.
-_FOLLOW_UP_TERMS: Final = 1
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class AnswerRequest:
     question: str
-    # What the user asked before, which the question may follow up on.
-    context: str | None = None
+    # What was said before, oldest first; the question may follow up on it.
+    turns: Sequence[Turn] = ()
     scope: Scope
     max_results: int = DEFAULT_MAX_RESULTS
     ranking: Ranking = field(default_factory=Ranking)
     sampling: Sampling = field(default_factory=Sampling)
-
-    @property
-    def full_question(self) -> str:
-        """The question, behind the one before it when it says too little alone: "And for a week?"."""
-        is_short = len(content_terms(self.question)) <= _FOLLOW_UP_TERMS
-        return f"{self.context}\n{self.question}" if self.context and is_short else self.question
-
-    @property
-    def queries(self) -> list[str]:
-        """What is searched for: the question as it was asked and, where it differs, in full."""
-        return list(dict.fromkeys([self.question, self.full_question]))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -50,6 +38,10 @@ class Searched:
     """The first event: what was found."""
 
     passages: Sequence[Passage]
+    # What was searched for.
+    queries: Sequence[str] = ()
+    # Files that words of earlier turns in the prompt may come from.
+    recalled: Sequence[str] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -79,54 +71,79 @@ class Answerer:
     """Searches, prompts, generates and cites. Every citation that it gives out was re-read from the stored text."""
 
     def __init__(
-        self, database: Database, searcher: PassageSearch, generator: Generator, template: PromptTemplate
+        self,
+        database: Database,
+        searcher: PassageSearch,
+        generator: Generator,
+        template: PromptTemplate,
+        *,
+        rewriter: Rewriter | None = None,
     ) -> None:
+        """`rewriter`: reads follow-up questions by a language model; without it they are read by rule."""
         self._database = database
         self._searcher = searcher
         self._generator = generator
         self._template = template
+        self._rewriter = rewriter
+
+    @property
+    def prompt(self) -> dict[str, Any]:
+        """Name, version and SHA-256 of the prompt that answers are written by."""
+        template = self._template
+        return {"name": template.name, "version": template.version, "sha256": template.sha256}
 
     def answer(self, request: AnswerRequest, *, cancelled: Callable[[], bool] = lambda: False) -> Iterator[AnswerEvent]:
         """Yield the events of one answer; soon after `cancelled()` is true the generation ends."""
-        found = self._search(request)
-        yield Searched(passages=found.passages)
-        packed = self._pack(found)
+        started = time.perf_counter()
+        asked = self._ask(request, cancelled)
+        seconds = {"rewrite": time.perf_counter() - started} if asked.is_by_model else {}
+        found = self._search(request, asked)
+        yield Searched(passages=found.passages, queries=asked.queries, recalled=file_ids_of(asked.read))
+        packed = self._pack(found, asked)
         nonce = secrets.token_hex(8)
-        prompt = self._template.render(request.full_question, packed.sources, nonce=nonce)
+        prompt = self._template.render(
+            asked.question, packed.sources, nonce=nonce, turns=asked.turns, earlier=asked.earlier
+        )
         started = time.perf_counter()
         writing = Writing(self._database, packed)
-        yield from writing.run(self._generator.generate(prompt, sampling=request.sampling, cancelled=cancelled))
-        seconds = {**found.seconds, "generate": time.perf_counter() - started}
-        yield self._finish(found, packed, prompt, nonce, writing, seconds)
+        pieces = self._generator.generate(prompt, sampling=request.sampling, cancelled=cancelled)
+        reasoning = Reasoning(self._template.answer_mark) if self._template.answer_mark else None
+        yield from writing.run(reasoning.answer(pieces) if reasoning else pieces)
+        seconds |= {**found.seconds, "generate": time.perf_counter() - started}
+        notes: dict[str, Any] = {"reasoning": reasoning.text} if reasoning else {}
+        if request.turns:
+            notes |= {"conversation": asked.trace(), "recalled": file_ids_of(asked.read)}
+        yield self._finish(found, packed, writing, {**notes, "nonce": nonce, "seconds": seconds})
 
     def count_input(self, request: AnswerRequest) -> int:
-        """Return the tokens of the question and of the sources that `answer` would be written from now."""
-        packed = self._pack(self._search(request))
+        """Return the tokens of the question and of the sources that `answer` would be written from now.
+
+        A follow-up question counts as the rule reads it: no language model is asked.
+        """
+        asked = by_rule(request.question, request.turns)
+        packed = self._pack(self._search(request, asked), asked)
         return sum(
-            self._generator.count_tokens(text)
-            for text in (request.full_question, *(source.text for source in packed.sources))
+            self._generator.count_tokens(text) for text in (asked.question, *(source.text for source in packed.sources))
         )
 
-    def _search(self, request: AnswerRequest) -> SearchResult:
+    def _ask(self, request: AnswerRequest, cancelled: Callable[[], bool]) -> Asked:
+        if self._rewriter is None or not request.turns:
+            return by_rule(request.question, request.turns)
+        return self._rewriter.ask(request.question, request.turns, cancelled=cancelled)
+
+    def _search(self, request: AnswerRequest, asked: Asked) -> SearchResult:
         return self._searcher.search(
             SearchRequest(
-                queries=request.queries, scope=request.scope, limit=request.max_results, ranking=request.ranking
+                queries=asked.queries, scope=request.scope, limit=request.max_results, ranking=request.ranking
             )
         )
 
-    def _pack(self, found: SearchResult) -> Packed:
+    def _pack(self, found: SearchResult, asked: Asked) -> Packed:
         count_tokens = self._generator.count_tokens
-        return pack(found.passages, budget=self._generator.source_tokens, count_tokens=count_tokens)
+        spoken = sum(map(count_tokens, [asked.earlier, *(f"{turn.question}\n{turn.answer}" for turn in asked.turns)]))
+        return pack(found.passages, budget=self._generator.source_tokens - spoken, count_tokens=count_tokens)
 
-    def _finish(
-        self,
-        found: SearchResult,
-        packed: Packed,
-        prompt: Prompt,
-        nonce: str,
-        writing: Writing,
-        seconds: Mapping[str, float],
-    ) -> Answer:
+    def _finish(self, found: SearchResult, packed: Packed, writing: Writing, notes: Mapping[str, Any]) -> Answer:
         return Answer(
             text=writing.text,
             outcome=writing.outcome,
@@ -136,12 +153,14 @@ class Answerer:
             usage=writing.finished.usage,
             evidence=writing.finished.evidence,
             index_version=found.index_version,
-            prompt={"name": prompt.template, "version": prompt.version, "sha256": prompt.sha256},
+            prompt=self.prompt,
             trace={
+                **notes,
                 "generator": self._generator.name,
-                "nonce": nonce,
                 "sources": [source.passage.chunk.chunk_id for source in packed.sources],
                 "left_out": list(packed.left_out),
+                # JSON has no keys but strings.
+                "cut": {str(chunk_id): end for chunk_id, end in packed.cut.items()},
                 "candidates": [
                     {
                         "file_id": p.chunk.file_id,
@@ -154,6 +173,5 @@ class Answerer:
                 ],
                 "dropped_markers": writing.dropped_markers,
                 "evidence": writing.finished.evidence,
-                "seconds": dict(seconds),
             },
         )

@@ -28,7 +28,17 @@ _ORDER: Final = (
 
 def load_commands() -> typer.Typer:
     """Return the command tree with every command registered."""
-    from api.cli import doctor, documents, evaluation, keys, processes, questions, reindex, system  # noqa: F401  (they register)
+    from api.cli import (  # noqa: F401  (they register)
+        doctor,
+        documents,
+        evaluation,
+        keys,
+        processes,
+        prompts,
+        questions,
+        reindex,
+        system,
+    )
 
     app.registered_commands.sort(key=lambda command: _ORDER.index(_name(command)))
     return app

@@ -53,9 +53,7 @@ def run_questions(
 ) -> None:
     """Ask your own questions of a folder of documents, and measure answers, footnotes and refusals."""
     settings, name = _settings(), run_name(Task.ANSWERS, name)
-    asked = load_questions(questions)
-    run = _answer(settings, asked, documents, data=data_digest([questions, documents]), name=name)
-    _store(settings, run, output)
+    _store(settings, answer_file(settings, questions, documents, name=name), output)
 
 
 @commands.command()
@@ -182,6 +180,12 @@ def _store(settings: Settings, run: Run, output: Path | None) -> None:
     console.print(f"Stored as {run.name}: {path}\n`footnote eval report {output or run.name}` makes a page of it.")
 
 
+def answer_file(settings: Settings, questions: Path, documents: Path, *, name: str) -> Run:
+    """Ask the questions of a file about a folder of documents, and return the run."""
+    asked = load_questions(questions)
+    return _answer(settings, asked, documents, data=data_digest([questions, documents]), name=name)
+
+
 def _answer(settings: Settings, questions: Sequence[Question], documents: Path, *, data: str, name: str) -> Run:
     """Bring the documents into a catalog of their own, ask, and return the run."""
     with _fresh_services(settings) as services:
@@ -194,6 +198,7 @@ def _answer(settings: Settings, questions: Sequence[Question], documents: Path, 
             "data": data,
             "embedding": services.embedder.identity.key,
             "generator": services.generator.name,
+            "prompt": "{name} {version}, {sha256}".format(**services.answerer.prompt),
             "min_evidence": settings.min_evidence,
             "dense_weight": settings.dense_weight,
             "reranker": settings.reranker,

@@ -17,7 +17,7 @@ from api.turns import TurnsOf
 from api.wire.common import PageOf, list_object
 from api.wire.items import Includes, IncludesOf, Item, cited_files, shown_event, shown_item, shown_response
 from api.wire.response_stream import Event, cancelled_event, new_response, obfuscated
-from api.wire.responses import Asking, CountTokens, CreateResponse, question_and_context
+from api.wire.responses import Asking, CountTokens, CreateResponse, question_and_turns
 from api.wiring import Services
 from api.writing import Plan, Writing, keep
 from catalog import answers, background, conversations
@@ -136,13 +136,13 @@ def _request(services: Services, caller: Caller, body: Asking) -> tuple[AnswerRe
     with services.catalog.database.read() as session:
         earlier = _earlier_items(session, caller, body)
     limit = services.settings.max_question_chars
-    question, context = question_and_context(own, earlier, max_chars=limit)
+    question, turns = question_and_turns(own, earlier, max_chars=limit)
     request = answer_request(
         services,
         caller,
         model=body.model,
         question=question,
-        context=context,
+        turns=turns,
         searches=body.tools,
         sampling=body.sampling if isinstance(body, CreateResponse) else None,
         is_searching=body.searches,
