@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session, aliased, undefer
 
 from catalog import archives, embeddings, feed, jobs
 from catalog.database import Database, portions
+from catalog.errors import NotFound
 from catalog.ids import new_document_number
 from catalog.jobs import Job
 from catalog.models import (
@@ -474,6 +475,20 @@ def chunks_of_file(session: Session, store_ids: Collection[str], filename: str) 
         .where(Document.vector_store_id.in_(store_ids), File.filename == filename)
     )
     return {row.id: f"{row.context}\n{row.text}" for row in rows}
+
+
+def text_of_file(session: Session, project_id: str, file_id: str) -> str:
+    """Return the text of a file's newest document. Raises NotFound when there is none in the project."""
+    text = session.scalar(
+        select(Document.text)
+        .join(File, File.id == Document.file_id)
+        .where(File.project_id == project_id, File.id == file_id)
+        .order_by(Document.created_at.desc(), Document.id)
+        .limit(1)
+    )
+    if text is None:
+        raise NotFound(f"There is no document of file {file_id!r}; `footnote status` shows what has been read.")
+    return text
 
 
 def chunks_of(session: Session, document_id: int) -> list[Chunk]:

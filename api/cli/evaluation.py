@@ -188,8 +188,8 @@ def answer_file(settings: Settings, questions: Path, documents: Path, *, name: s
 
 def _answer(settings: Settings, questions: Sequence[Question], documents: Path, *, data: str, name: str) -> Run:
     """Bring the documents into a catalog of their own, ask, and return the run."""
-    with _fresh_services(settings) as services:
-        store = _ingest(services, documents)
+    with fresh_services(settings) as services:
+        store = ingest_folder(services, documents)
         scope = Scope(vector_store_ids=frozenset([store.id]))
         asked = ask(questions, services.answerer, scope, services.ranking, min_evidence=settings.min_evidence)
         with _progress() as progress:
@@ -210,7 +210,7 @@ def _answer(settings: Settings, questions: Sequence[Question], documents: Path, 
 
 
 @contextmanager
-def _fresh_services(settings: Settings) -> Iterator[Services]:
+def fresh_services(settings: Settings) -> Iterator[Services]:
     """Open services over an empty catalog, with the converted model that is there, that refuse nothing."""
     with tempfile.TemporaryDirectory(prefix="footnote-eval-") as home:
         fresh = settings.model_copy(
@@ -226,7 +226,7 @@ def _fresh_services(settings: Settings) -> Iterator[Services]:
             yield services
 
 
-def _ingest(services: Services, folder: Path) -> VectorStore:
+def ingest_folder(services: Services, folder: Path) -> VectorStore:
     catalog, settings = services.catalog, services.settings
     with catalog.database.write() as session:
         store = stores.create(
