@@ -145,6 +145,11 @@ class Settings(BaseSettings):
     prompts: Path | None = Field(
         None, description="Folder with prompts of your own, which win over the package's. docs/prompts.md."
     )
+    read_neighbours: bool = Field(
+        False,
+        description="A language model also reads what stands directly before and after the passages that were found, "
+        "as far as it has room.",
+    )
     min_evidence: float = Field(
         MIN_EVIDENCE,
         ge=0,

@@ -147,7 +147,14 @@ def _make_answerer(settings: Settings, database: Database, search: PassageSearch
             rewrite=find("rewrite", task=PromptTask.REWRITE),
             compaction=find("compaction", task=PromptTask.COMPACTION),
         )
-    return Answerer(database, search, generator, find(settings.prompt), rewriter=rewriter)
+    return Answerer(
+        database,
+        search,
+        generator,
+        find(settings.prompt),
+        rewriter=rewriter,
+        reads_neighbours=settings.read_neighbours and rewriter is not None,
+    )
 
 
 def _make_reranker(settings: Settings) -> Reranker | None:

@@ -437,6 +437,23 @@ def load_chunks(session: Session, chunk_ids: Sequence[int]) -> dict[int, StoredC
     }
 
 
+def load_neighbours(session: Session, chunk_ids: Sequence[int]) -> dict[int, list[StoredChunk]]:
+    """Return what stands directly before and after chunks in their documents, in that order, by the chunks' numbers."""
+    near = aliased(Chunk)
+    pairs = session.execute(
+        select(Chunk.id, near.id)
+        .join(near, and_(near.document_id == Chunk.document_id, func.abs(near.ordinal - Chunk.ordinal) == 1))
+        .where(Chunk.id.in_(chunk_ids))
+        .order_by(near.ordinal)
+    ).all()
+    chunks = load_chunks(session, list({neighbour for _, neighbour in pairs}))
+    found: dict[int, list[StoredChunk]] = {}
+    for chunk_id, neighbour in pairs:
+        if neighbour in chunks:
+            found.setdefault(chunk_id, []).append(chunks[neighbour])
+    return found
+
+
 def _shared(head: Row[Any]) -> dict[str, Any]:
     return {**head._mapping, "page_spans": [(page, start, end) for page, start, end in head.page_spans]}
 

@@ -3,9 +3,10 @@
 import secrets
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
+from catalog import documents
 from catalog.database import Database
 from generation.backends.base import FinishReason, Generator, Sampling, TextDelta, Usage
 from generation.citations import Citation
@@ -78,13 +79,19 @@ class Answerer:
         template: PromptTemplate,
         *,
         rewriter: Rewriter | None = None,
+        reads_neighbours: bool = False,
     ) -> None:
-        """`rewriter`: reads follow-up questions by a language model; without it they are read by rule."""
+        """`rewriter`: reads follow-up questions by a language model; without it they are read by rule.
+
+        `reads_neighbours`: what the generator has room for besides the passages that were found is filled with what
+        stands directly before and after them.
+        """
         self._database = database
         self._searcher = searcher
         self._generator = generator
         self._template = template
         self._rewriter = rewriter
+        self._reads_neighbours = reads_neighbours
 
     @property
     def prompt(self) -> dict[str, Any]:
@@ -141,7 +148,22 @@ class Answerer:
     def _pack(self, found: SearchResult, asked: Asked) -> Packed:
         count_tokens = self._generator.count_tokens
         spoken = sum(map(count_tokens, [asked.earlier, *(f"{turn.question}\n{turn.answer}" for turn in asked.turns)]))
-        return pack(found.passages, budget=self._generator.source_tokens - spoken, count_tokens=count_tokens)
+        budget = self._generator.source_tokens - spoken
+        return pack(found.passages, budget=budget, count_tokens=count_tokens, beside=self._beside(found.passages))
+
+    def _beside(self, passages: Sequence[Passage]) -> dict[int, list[Passage]]:
+        """Return the neighbours of each passage, by its chunk; they have its score, for whose sake they are read."""
+        if not self._reads_neighbours:
+            return {}
+        with self._database.read() as session:
+            found = documents.load_neighbours(session, [passage.chunk.chunk_id for passage in passages])
+        return {
+            passage.chunk.chunk_id: [
+                replace(passage, chunk=chunk, dense=None, lexical=None, rerank=None)
+                for chunk in found.get(passage.chunk.chunk_id, ())
+            ]
+            for passage in passages
+        }
 
     def _finish(self, found: SearchResult, packed: Packed, writing: Writing, notes: Mapping[str, Any]) -> Answer:
         return Answer(

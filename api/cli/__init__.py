@@ -38,6 +38,7 @@ def load_commands() -> typer.Typer:
         questions,
         reindex,
         system,
+        tasks,
     )
 
     app.registered_commands.sort(key=lambda command: _ORDER.index(_name(command)))

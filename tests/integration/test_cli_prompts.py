@@ -65,7 +65,7 @@ def test_a_prompt_is_compared(cli: Cli, folder: Path) -> None:
     (folder / "answer.md.j2").write_text(text.replace("version = 2", "version = 3"))
     changed = cli("prompts", "diff", "answer")
     assert changed.exit_code == 1
-    assert ["--- answer 2, package", "+++ answer 3"] == changed.output.splitlines()[:2]
+    assert changed.output.splitlines()[:2] == ["--- answer 2, package", "+++ answer 3"]
     assert "-version = 2\n+version = 3\n" in changed.output
     assert cli("prompts", "diff", "answer-reasoning", "answer-few-shot").exit_code == 1
     assert isinstance(cli("prompts", "diff", "mine").exception, InvalidRequest)

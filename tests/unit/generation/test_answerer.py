@@ -75,10 +75,12 @@ class Desk:
         turns: Sequence[Turn] = (),
         template: PromptTemplate | None = None,
         rewriter: Rewriter | None = None,
+        reads_neighbours: bool = False,
         **options: Any,
     ) -> list[Any]:
         template = template or load_template("answer")
-        answerer = Answerer(self.database, self.searcher, generator, template, rewriter=rewriter)
+        own = {"rewriter": rewriter, "reads_neighbours": reads_neighbours}
+        answerer = Answerer(self.database, self.searcher, generator, template, **own)
         request = AnswerRequest(
             question=question, turns=turns, scope=a_scope(self.store.id), sampling=Sampling(max_tokens=7)
         )
@@ -255,3 +257,22 @@ def test_a_long_passage_is_cut_and_its_footnotes_hold(desk: Desk, blobs: BlobSto
     assert (int(chunk_id), 0 < end < len(long)) == (answer.trace["sources"][0], True)
     (citation,) = answer.citations
     assert (citation.source.passage.chunk.document_id, citation.quote) == (document_id, PUMP)
+
+
+def test_neighbours_are_read_and_can_be_cited(desk: Desk, blobs: BlobStore) -> None:
+    """In the order of the document beside the passage that was found, and only where it is asked for."""
+    texts = ["It begins with hills.", "A violin plays quietly.", "It ends with rivers."]
+    publish_text(desk.database, blobs, desk.store, *texts)
+    question, script = "violin plays quietly", f"{texts[2]} [3]"
+
+    def sources(**options: Any) -> tuple[list[str], Answer]:
+        model = ScriptedModel(script, source_tokens=42)
+        answer = desk.ask(model, question, **options)[-1]
+        return [source.text for source in model.prompts[0].sources], answer
+
+    alone, _ = sources()
+    assert alone[0] == texts[1]
+    together, answer = sources(reads_neighbours=True)
+    assert [text for text in together if text in texts] == texts
+    (citation,) = answer.citations
+    assert (citation.quote, citation.source.passage.score) == (texts[2], answer.passages[0].score)
