@@ -2,7 +2,8 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable, Generator, Iterator
+from collections.abc import AsyncIterator, Callable, Generator, Iterator, Sequence
+from dataclasses import replace
 from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Depends, Query, Request
@@ -25,6 +26,7 @@ from catalog.errors import InvalidRequest
 from catalog.models import AnswerRecord, AnswerStatus
 from catalog.paging import page_of
 from generation.answerer import AnswerRequest
+from generation.turns import Turn
 
 router = APIRouter(prefix="/v1/responses", tags=["Responses"])
 
@@ -142,12 +144,20 @@ def _request(services: Services, caller: Caller, body: Asking) -> tuple[AnswerRe
         caller,
         model=body.model,
         question=question,
-        turns=turns,
+        turns=_of_existing_files(services, caller, turns),
         searches=body.tools,
         sampling=body.sampling if isinstance(body, CreateResponse) else None,
         is_searching=body.searches,
     )
     return request, own
+
+
+def _of_existing_files(services: Services, caller: Caller, turns: Sequence[Turn]) -> list[Turn]:
+    """Return the turns without files that there are not: a client may name any that it likes."""
+    named = {file_id for turn in turns for file_id in turn.file_ids}
+    with services.catalog.database.read() as session:
+        existing = conversations.existing_files(session, caller.project_id, named)
+    return [replace(turn, file_ids=[one for one in turn.file_ids if one in existing]) for turn in turns]
 
 
 def _earlier_items(session: Session, caller: Caller, body: Asking) -> list[Item]:
