@@ -12,7 +12,7 @@ from generation.completion import complete
 from generation.evidence import content_terms
 from generation.prompts import PromptTemplate
 from generation.turns import Turn, fit_turns
-from retrieval.analysis import fold
+from retrieval.analysis import fold, terms
 
 # A question with at most so many content words says too little alone.
 _FEW_TERMS: Final = 1
@@ -33,6 +33,8 @@ _UNSPACED_POINTER: Final = re.compile("それ|その|そこ|そちら")
 _MAX_QUESTION_CHARS: Final = 400
 _MAX_QUESTION_TOKENS: Final = 160
 _MAX_NOTE_TOKENS: Final = 240
+# Share of a rewriting's words that the conversation has to hold.
+_MIN_SAID: Final = 0.5
 # Share of the room for sources that earlier turns may take.
 _TURNS_SHARE: Final = 4
 
@@ -105,7 +107,7 @@ class Rewriter:
         )
 
     def _rewritten(self, question: str, turns: Sequence[Turn], cancelled: Callable[[], bool]) -> str | None:
-        """Return one line of a sensible length, or None."""
+        """Return one line of a sensible length that is about what was talked of, or None."""
         reply = complete(
             self._generator,
             self._rewrite,
@@ -116,7 +118,8 @@ class Rewriter:
         )
         longest = max(_MAX_QUESTION_CHARS, 2 * len(question))
         is_one_line = "\n" not in reply.text and 0 < len(reply.text) <= longest
-        return reply.text if is_one_line and reply.reason is FinishReason.STOP else None
+        is_sound = is_one_line and reply.reason is FinishReason.STOP and _is_about(reply.text, question, turns)
+        return reply.text if is_sound else None
 
     def _note(self, turns: Sequence[Turn], cancelled: Callable[[], bool]) -> str:
         if not turns:
@@ -124,6 +127,13 @@ class Rewriter:
         return complete(
             self._generator, self._compaction, max_tokens=_MAX_NOTE_TOKENS, cancelled=cancelled, turns=turns
         ).text
+
+
+def _is_about(rewritten: str, question: str, turns: Sequence[Turn]) -> bool:
+    """Whether most of the words were said before: a model that answers or makes things up brings its own."""
+    said = {term for turn in turns for term in [*terms(turn.question), *terms(turn.answer)]}
+    wanted = content_terms(rewritten)
+    return len(said.union(terms(question)).intersection(wanted)) >= _MIN_SAID * len(wanted)
 
 
 def by_rule(question: str, turns: Sequence[Turn]) -> Asked:

@@ -51,14 +51,14 @@ def show(
     _, registry = _open()
     prompt = registry.load(name)
     if case is None:
-        console.print(Text(prompt.text), end="")
+        console.print(Text(prompt.text), end="", soft_wrap=True)
         return
     cases = {each.name: each for each in load_cases(registry, prompt)}
     if case not in cases:
         raise InvalidRequest(f"Prompt {name!r} has no case {case!r}; there are {', '.join(map(repr, cases))}.")
     for message in render(prompt, cases[case]).messages:
         console.print(Text(f"--- {message.role}", "bold"))
-        console.print(Text(message.content))
+        console.print(Text(message.content), soft_wrap=True)
 
 
 @commands.command()
@@ -78,7 +78,7 @@ def diff(
     )
     changes = list(lines)
     for line in changes:
-        console.print(Text(line, {"+": "green", "-": "red"}.get(line[0], "")))
+        console.print(Text(line, {"+": "green", "-": "red"}.get(line[:1], "")), soft_wrap=True)
     if changes:
         raise typer.Exit(1)
 
@@ -100,7 +100,7 @@ def test(
             is_good &= not found
             console.print(Text(f"{name}: {'fails' if found else 'passes'}", "red" if found else "green"))
             for line in found:
-                console.print(Text(f"  {line}"))
+                console.print(Text(f"  {line}"), soft_wrap=True)
         if not has_language_model(services.generator):
             console.print("Replies were not tested: the generator has no language model.")
     if questions is not None:

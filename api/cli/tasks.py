@@ -28,7 +28,7 @@ _File = Annotated[str, typer.Argument(metavar="FILE_ID", help="Id of a file that
 def summarize(file_id: _File) -> None:
     """Summarise a document in at most eight sentences."""
     with _work(file_id) as (tasks, text):
-        console.print(Text(tasks.summarize(text)))
+        console.print(Text(tasks.summarize(text)), soft_wrap=True)
 
 
 @commands.command()
@@ -42,7 +42,7 @@ def extract(
     except ValueError as error:
         raise InvalidRequest(f"{str(schema)!r} does not hold JSON: {error}") from error
     with _work(file_id) as (tasks, text):
-        console.print(Text(json.dumps(tasks.extract(text, wanted), ensure_ascii=False, indent=2)))
+        console.print(Text(json.dumps(tasks.extract(text, wanted), ensure_ascii=False, indent=2)), soft_wrap=True)
 
 
 @commands.command()
@@ -51,7 +51,7 @@ def classify(
 ) -> None:
     """Choose the label that fits a document best."""
     with _work(file_id) as (tasks, text):
-        console.print(Text(tasks.classify(text, label)))
+        console.print(Text(tasks.classify(text, label)), soft_wrap=True)
 
 
 @commands.command()
@@ -61,7 +61,7 @@ def translate(
     """Translate a document, part by part."""
     with _work(file_id) as (tasks, text):
         for part in tasks.translate(text, to):
-            console.print(Text(part))
+            console.print(Text(part), soft_wrap=True)
 
 
 @contextmanager

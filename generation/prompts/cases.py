@@ -92,7 +92,7 @@ def problems(template: PromptTemplate, case: Case, *, count_tokens: Callable[[st
     """Yield what is wrong with the messages of a case, as sentences; nothing needs a model here."""
     try:
         rendered = render(template, case)
-    except (jinja2.TemplateError, TypeError, KeyError) as error:
+    except (jinja2.TemplateError, ArithmeticError, LookupError, TypeError, ValueError) as error:
         yield f"it cannot be rendered: {type(error).__name__}: {error}."
         return
     text = rendered.text

@@ -87,9 +87,10 @@ def test_a_language_model_makes_a_question_stand_alone() -> None:
     [
         ("", FinishReason.STOP),
         ("It is high.\nThat is all.", FinishReason.STOP),
-        ("word " * 100, FinishReason.STOP),
-        ("How high is the", FinishReason.LENGTH),
-        ("How high is the", FinishReason.CANCELLED),
+        ("how high it is " * 30, FinishReason.STOP),
+        ("Paris has two million inhabitants.", FinishReason.STOP),
+        ("How high is the goods", FinishReason.LENGTH),
+        ("How high is the goods", FinishReason.CANCELLED),
     ],
 )
 def test_a_reply_that_is_no_question_is_not_used(reply: str, reason: FinishReason) -> None:
