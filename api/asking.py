@@ -47,6 +47,7 @@ def answer_request(
         turns=turns,
         scope=scope if is_searching else Scope(vector_store_ids=frozenset()),
         max_results=(search.max_num_results if search else None) or DEFAULT_MAX_RESULTS,
+        steps=(search.max_steps if search else None) or services.settings.search_steps,
         ranking=to_ranking(search.ranking_options if search else None, services.ranking),
         sampling=sampling or Sampling(),
     )

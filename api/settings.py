@@ -130,6 +130,14 @@ class Settings(BaseSettings):
         description="Share of the embedding in the ranking, 0 to 1; the rest is the words'. auto decides per question.",
     )
 
+    search_steps: int = Field(
+        1,
+        ge=1,
+        le=4,
+        description="Searches for one question: with 2 or more what was found says what to search for next, for "
+        "questions of several parts. A request's `max_steps` wins.",
+    )
+
     reranker: Literal["none", "cross-encoder", "openai", "tei"] = Field(
         "none",
         description="Who reads the best passages again: a CrossEncoder in this process, or an endpoint.",

@@ -14,6 +14,7 @@ from generation.conversation import Asked, Rewriter, by_rule
 from generation.packing import Packed, pack
 from generation.prompts import PromptTemplate
 from generation.reasoning import Reasoning
+from generation.steps import queries_in_steps
 from generation.turns import Turn, file_ids_of
 from generation.writing import Outcome, Writing
 from retrieval.indexes.base import Scope
@@ -30,6 +31,8 @@ class AnswerRequest:
     turns: Sequence[Turn] = ()
     scope: Scope
     max_results: int = DEFAULT_MAX_RESULTS
+    # Searches at most, each led on by what the one before found; for questions of several parts.
+    steps: int = 1
     ranking: Ranking = field(default_factory=Ranking)
     sampling: Sampling = field(default_factory=Sampling)
 
@@ -104,7 +107,8 @@ class Answerer:
         started = time.perf_counter()
         asked = self._ask(request, cancelled)
         seconds = {"rewrite": time.perf_counter() - started} if asked.is_by_model else {}
-        found = self._search(request, asked)
+        asked = self._led_on(request, asked)
+        found = self._search(request, asked.queries)
         yield Searched(passages=found.passages, queries=asked.queries, recalled=file_ids_of(asked.read))
         packed = self._pack(found, asked)
         nonce = secrets.token_hex(8)
@@ -120,7 +124,7 @@ class Answerer:
         notes: dict[str, Any] = {"reasoning": reasoning.text} if reasoning else {}
         if request.turns:
             notes |= {"conversation": asked.trace(), "recalled": file_ids_of(asked.read)}
-        yield self._finish(found, packed, writing, {**notes, "nonce": nonce, "seconds": seconds})
+        yield self._finish(asked, found, packed, writing, {**notes, "nonce": nonce, "seconds": seconds})
 
     def count_input(self, request: AnswerRequest) -> int:
         """Return the tokens of the question and of the sources that `answer` would be written from now.
@@ -128,7 +132,7 @@ class Answerer:
         A follow-up question counts as the rule reads it: no language model is asked.
         """
         asked = by_rule(request.question, request.turns)
-        packed = self._pack(self._search(request, asked), asked)
+        packed = self._pack(self._search(request, asked.queries), asked)
         return sum(
             self._generator.count_tokens(text) for text in (asked.question, *(source.text for source in packed.sources))
         )
@@ -138,11 +142,21 @@ class Answerer:
             return by_rule(request.question, request.turns)
         return self._rewriter.ask(request.question, request.turns, cancelled=cancelled)
 
-    def _search(self, request: AnswerRequest, asked: Asked) -> SearchResult:
+    def _led_on(self, request: AnswerRequest, asked: Asked) -> Asked:
+        """Return the question with the queries that the request's steps lead to."""
+        if request.steps == 1:
+            return asked
+
+        def find(queries: Sequence[str]) -> list[str]:
+            found = self._search(request, queries)
+            return [f"{passage.chunk.context}\n{passage.chunk.text}" for passage in found.passages]
+
+        led_to = queries_in_steps(asked.queries[-1], steps=request.steps, find=find)
+        return replace(asked, queries=list(dict.fromkeys([*asked.queries, *led_to])))
+
+    def _search(self, request: AnswerRequest, queries: Sequence[str]) -> SearchResult:
         return self._searcher.search(
-            SearchRequest(
-                queries=asked.queries, scope=request.scope, limit=request.max_results, ranking=request.ranking
-            )
+            SearchRequest(queries=queries, scope=request.scope, limit=request.max_results, ranking=request.ranking)
         )
 
     def _pack(self, found: SearchResult, asked: Asked) -> Packed:
@@ -165,7 +179,9 @@ class Answerer:
             for passage in passages
         }
 
-    def _finish(self, found: SearchResult, packed: Packed, writing: Writing, notes: Mapping[str, Any]) -> Answer:
+    def _finish(
+        self, asked: Asked, found: SearchResult, packed: Packed, writing: Writing, notes: Mapping[str, Any]
+    ) -> Answer:
         return Answer(
             text=writing.text,
             outcome=writing.outcome,
@@ -178,6 +194,7 @@ class Answerer:
             prompt=self.prompt,
             trace={
                 **notes,
+                "queries": list(asked.queries),
                 "generator": self._generator.name,
                 "sources": [source.passage.chunk.chunk_id for source in packed.sources],
                 "left_out": list(packed.left_out),

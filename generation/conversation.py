@@ -67,7 +67,6 @@ class Asked:
         """Return what the record of the answer says of the conversation, as JSON values."""
         return {
             "question": self.question,
-            "queries": list(self.queries),
             "turns": [{"question": turn.question, "answer": turn.answer} for turn in self.turns],
             "earlier": self.earlier,
             "noted": len(self.noted),
@@ -157,7 +156,7 @@ def is_follow_up(question: str) -> bool:
 
     A pointer ("What does it cost?") counts where so little stands in front of it that it cannot point to that.
     """
-    if len(content_terms(question)) <= _FEW_TERMS or _OPENING.match(question):
+    if len(content_terms(question, or_all=False)) <= _FEW_TERMS or _OPENING.match(question):
         return True
     pointer = _pointer(question)
     return pointer is not None and len(content_terms(question[:pointer], or_all=False)) <= _MAX_TERMS_BEFORE

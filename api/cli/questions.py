@@ -29,7 +29,12 @@ def ask(question: str, store: _Store = None) -> None:
     settings = load_settings(log_level="error")
     configure_logging(settings)
     with open_services(settings) as services:
-        request = AnswerRequest(question=question, scope=_scope(services, store), ranking=services.ranking)
+        request = AnswerRequest(
+            question=question,
+            scope=_scope(services, store),
+            steps=settings.search_steps,
+            ranking=services.ranking,
+        )
         for event in services.answerer.answer(request):
             if isinstance(event, Answer):
                 _print_answer(event)

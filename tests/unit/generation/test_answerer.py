@@ -76,13 +76,20 @@ class Desk:
         template: PromptTemplate | None = None,
         rewriter: Rewriter | None = None,
         reads_neighbours: bool = False,
+        max_results: int = 10,
+        steps: int = 1,
         **options: Any,
     ) -> list[Any]:
         template = template or load_template("answer")
         own = {"rewriter": rewriter, "reads_neighbours": reads_neighbours}
         answerer = Answerer(self.database, self.searcher, generator, template, **own)
         request = AnswerRequest(
-            question=question, turns=turns, scope=a_scope(self.store.id), sampling=Sampling(max_tokens=7)
+            question=question,
+            turns=turns,
+            scope=a_scope(self.store.id),
+            max_results=max_results,
+            steps=steps,
+            sampling=Sampling(max_tokens=7),
         )
         return list(answerer.answer(request, **options))
 
@@ -209,7 +216,7 @@ def test_a_follow_up_is_searched_behind_the_question_before(desk: Desk) -> None:
     assert (searched.queries, searched.recalled) == (["And the roof?", alone], [])
     assert generator.prompts[0].question == alone
     assert "Every second spring." not in generator.prompts[0].messages[-1].content
-    assert (answer.trace["conversation"]["queries"], answer.trace["recalled"]) == (["And the roof?", alone], [])
+    assert (answer.trace["queries"], answer.trace["recalled"]) == (["And the roof?", alone], [])
     assert "conversation" not in desk.answer(PUMP).trace
 
 
@@ -229,11 +236,11 @@ def test_a_language_model_reads_the_conversation(desk: Desk) -> None:
 
 def test_turns_take_room_from_sources(desk: Desk) -> None:
     """Together they stay in the generator's budget."""
-    turn = Turn(question="When is it checked?", answer="It is checked every spring by two people.")
-    model = ScriptedModel("What was the roof covered with?", PUMP, source_tokens=48)
+    turn = Turn(question="Is it checked?", answer="Yes, in every spring.")
+    model = ScriptedModel("What was the roof covered with?", PUMP, source_tokens=28)
     rewriter = Rewriter(model, rewrite=load_template("rewrite"), compaction=load_template("compaction"))
     with_turns = desk.ask(model, "And the roof?", turns=[turn], rewriter=rewriter)[-1]
-    without = desk.ask(ScriptedModel(PUMP, source_tokens=48), "And the roof?")[-1]
+    without = desk.ask(ScriptedModel(PUMP, source_tokens=28), "And the roof?")[-1]
     assert (len(with_turns.trace["sources"]), len(without.trace["sources"])) == (1, 2)
 
 
@@ -266,13 +273,25 @@ def test_neighbours_are_read_and_can_be_cited(desk: Desk, blobs: BlobStore) -> N
     question, script = "violin plays quietly", f"{texts[2]} [3]"
 
     def sources(**options: Any) -> tuple[list[str], Answer]:
-        model = ScriptedModel(script, source_tokens=42)
-        answer = desk.ask(model, question, **options)[-1]
+        model = ScriptedModel(script)
+        answer = desk.ask(model, question, max_results=1, **options)[-1]
         return [source.text for source in model.prompts[0].sources], answer
 
-    alone, _ = sources()
-    assert alone[0] == texts[1]
+    assert sources()[0] == [texts[1]]
     together, answer = sources(reads_neighbours=True)
-    assert [text for text in together if text in texts] == texts
+    assert together == texts
     (citation,) = answer.citations
     assert (citation.quote, citation.source.passage.score) == (texts[2], answer.passages[0].score)
+
+
+def test_what_is_found_leads_on(desk: Desk, blobs: BlobStore) -> None:
+    """The second step searches for the name that the first one brought up; all queries are told."""
+    publish_text(desk.database, blobs, desk.store, "Those who check the pump every spring work for Hollin Bay.")
+    publish_text(desk.database, blobs, desk.store, "The office of Hollin Bay has a telephone.")
+    question = "Which office do those who check the pump every spring work for?"
+    once, *_, _ = desk.ask(ScriptedModel("?"), question, max_results=2)
+    searched, *_, answer = desk.ask(ScriptedModel("?"), question, max_results=2, steps=2)
+    assert (once.queries, len(searched.queries)) == ([question], 2)
+    assert searched.queries[1].endswith("Hollin Bay")
+    assert "telephone" in " ".join(passage.chunk.text for passage in searched.passages)
+    assert answer.trace["queries"] == searched.queries

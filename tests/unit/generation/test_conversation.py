@@ -112,7 +112,6 @@ def test_a_long_conversation_is_compacted() -> None:
     assert [turn.file_ids for turn in asked.read] == [["file-2"], ["file-3"], ["file-4"], ["file-5"]]
     assert asked.trace() == {
         "question": "Is number 9 there?",
-        "queries": ["And 9?", "Is number 9 there?"],
         "turns": [{"question": f"Is number {n} there?", "answer": "Yes."} for n in (4, 5)],
         "earlier": "Numbers 2 and 3 are there.",
         "noted": 2,

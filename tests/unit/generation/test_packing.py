@@ -62,7 +62,7 @@ def test_a_passage_that_does_not_fit_is_cut_behind_a_sentence() -> None:
 def test_headings_count() -> None:
     """A long path of headings takes room from the text."""
     plain, titled = a_passage("a b c"), a_passage("a b c", context="A long › path\n| of | columns |")
-    assert cost(titled, count) - cost(plain, count) == 8
+    assert cost(titled, count) - cost(plain, count) == 9
     assert pack([titled], budget=cost(titled, count) - 1, count_tokens=count).sources == []
 
 
