@@ -12,7 +12,6 @@ from retrieval.filters import Filter, parse_filter
 from retrieval.searcher import Ranking
 from retrieval.stages import Boost, Recency
 
-
 # Each step searches again for everything before it.
 MAX_STEPS: Final = 4
 

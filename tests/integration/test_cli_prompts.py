@@ -100,12 +100,14 @@ def test_a_prompt_is_tested_by_an_evaluation(cli: Cli, tmp_path: Path) -> None:
         '{"question": "How much does the goods lift carry?", "answer": "900 kg", "document": "lift.txt"}'
     )
     run = tmp_path / "run.json"
-    assert cli("eval", "run", questions, "--documents", documents, "--output", run).exit_code == 0
+    at_any_evidence = {"FOOTNOTE_MIN_EVIDENCE": "0"}
+    done = cli("eval", "run", questions, "--documents", documents, "--output", run, **at_any_evidence)
+    assert done.exit_code == 0, done.output
     assert '"prompt": "answer 2, ' in run.read_text()
     baseline = tmp_path / "baseline.json"
     assert cli("eval", "gate", run, "--baseline", baseline, "--renew").exit_code == 0
     options = ("--questions", questions, "--documents", documents, "--baseline", baseline)
-    held = cli("prompts", "test", "mine", *options)
+    held = cli("prompts", "test", "mine", *options, **at_any_evidence)
     assert (held.exit_code, "answer accuracy" in held.output) == (0, True)
     fallen = cli("prompts", "test", "mine", *options, FOOTNOTE_MIN_EVIDENCE="1")
     assert (fallen.exit_code, "FALLEN" in fallen.output) == (1, True)

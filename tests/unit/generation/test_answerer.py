@@ -236,11 +236,11 @@ def test_a_language_model_reads_the_conversation(desk: Desk) -> None:
 
 def test_turns_take_room_from_sources(desk: Desk) -> None:
     """Together they stay in the generator's budget."""
-    turn = Turn(question="Is it checked?", answer="Yes, in every spring.")
-    model = ScriptedModel("What was the roof covered with?", PUMP, source_tokens=28)
+    turn = Turn(question="Is it checked?", answer="Yes, every spring.")
+    model = ScriptedModel("What was the roof covered with?", PUMP, source_tokens=26)
     rewriter = Rewriter(model, rewrite=load_template("rewrite"), compaction=load_template("compaction"))
     with_turns = desk.ask(model, "And the roof?", turns=[turn], rewriter=rewriter)[-1]
-    without = desk.ask(ScriptedModel(PUMP, source_tokens=28), "And the roof?")[-1]
+    without = desk.ask(ScriptedModel(PUMP, source_tokens=26), "And the roof?")[-1]
     assert (len(with_turns.trace["sources"]), len(without.trace["sources"])) == (1, 2)
 
 
@@ -289,9 +289,10 @@ def test_what_is_found_leads_on(desk: Desk, blobs: BlobStore) -> None:
     publish_text(desk.database, blobs, desk.store, "Those who check the pump every spring work for Hollin Bay.")
     publish_text(desk.database, blobs, desk.store, "The office of Hollin Bay has a telephone.")
     question = "Which office do those who check the pump every spring work for?"
-    once, *_, _ = desk.ask(ScriptedModel("?"), question, max_results=2)
-    searched, *_, answer = desk.ask(ScriptedModel("?"), question, max_results=2, steps=2)
+    once, *_ = desk.ask(ScriptedModel("?"), question)
+    searched, *_, answer = desk.ask(ScriptedModel("?"), question, steps=2)
     assert (once.queries, len(searched.queries)) == ([question], 2)
     assert searched.queries[1].endswith("Hollin Bay")
-    assert "telephone" in " ".join(passage.chunk.text for passage in searched.passages)
+    ranks = [["telephone" in one.chunk.text for one in event.passages].index(True) for event in (once, searched)]
+    assert ranks[1] < ranks[0]
     assert answer.trace["queries"] == searched.queries
