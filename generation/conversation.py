@@ -35,6 +35,7 @@ _MAX_QUESTION_TOKENS: Final = 160
 _MAX_NOTE_TOKENS: Final = 240
 # Share of a rewriting's words that the conversation has to hold.
 _MIN_SAID: Final = 0.5
+_QUESTION_MARKS: Final = ("?", "？", "؟")
 # Share of the room for sources that earlier turns may take.
 _TURNS_SHARE: Final = 4
 
@@ -118,7 +119,9 @@ class Rewriter:
         longest = max(_MAX_QUESTION_CHARS, 2 * len(question))
         is_one_line = "\n" not in reply.text and 0 < len(reply.text) <= longest
         is_sound = is_one_line and reply.reason is FinishReason.STOP and _is_about(reply.text, question, turns)
-        return reply.text if is_sound else None
+        # Small models answer where they should ask.
+        is_asked = reply.text.endswith(_QUESTION_MARKS) or not question.rstrip().endswith(_QUESTION_MARKS)
+        return reply.text if is_sound and is_asked else None
 
     def _note(self, turns: Sequence[Turn], cancelled: Callable[[], bool]) -> str:
         if not turns:

@@ -33,7 +33,7 @@ def test_a_short_document_is_summarised_at_once() -> None:
     tasks, model = tasks_of("It is about a lift.")
     assert tasks.summarize(TEXT) == "It is about a lift."
     (asked,) = model.asked()
-    code = asked.split("marks is ")[1].split(".")[0]
+    code = asked.split("<text-")[1].split(">")[0]
     assert len(code) == 16
     assert f"<text-{code}>\n{TEXT}\n</text-{code}>" in asked
     assert "The text is a document." in asked

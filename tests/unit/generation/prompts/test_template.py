@@ -63,12 +63,12 @@ def test_examples_are_earlier_messages() -> None:
 
 
 def test_earlier_turns_are_told_apart_from_sources() -> None:
-    """They stand in front of the sources with what they are; without any nothing is said of them."""
+    """They stand behind the sources, whose first mark tells the code; without any nothing is said of them."""
     template = load_template("answer")
     turns = [Turn(question="How wide is it?", answer="140 cm.")]
     prompt = template.render("How high?", SOURCES, nonce="n", turns=turns, earlier="It is about lifts.")
     user = prompt.messages[-1].content
-    assert user.index("It is about lifts.\nUser: How wide is it?\nAssistant: 140 cm.") < user.index("<source-n")
+    assert user.index("It is about lifts.\nUser: How wide is it?\nAssistant: 140 cm.") > user.index("</source-n>")
     assert "Earlier" not in template.render("How high?", SOURCES, nonce="n").messages[-1].content
 
 
