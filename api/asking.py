@@ -14,6 +14,7 @@ from api.wiring import Services
 from catalog.errors import FootnoteError, UnsupportedParameter
 from generation.answerer import AnswerRequest
 from generation.backends.base import Sampling
+from generation.turns import Turn
 from retrieval.indexes.base import Scope
 
 log = logging.getLogger(__name__)
@@ -26,7 +27,7 @@ def answer_request(
     model: str,
     question: str,
     searches: Sequence[FileSearch],
-    context: str | None = None,
+    turns: Sequence[Turn] = (),
     sampling: Sampling | None = None,
     is_searching: bool = True,
 ) -> AnswerRequest:
@@ -42,9 +43,10 @@ def answer_request(
         scope = search_scope(session, caller, store_ids, to_filter(search.filters if search else None))
     return profile.request(
         question=question,
-        context=context,
+        turns=turns,
         scope=scope if is_searching else Scope(vector_store_ids=frozenset()),
         max_results=search.max_num_results if search else None,
+        steps=search.max_steps if search else None,
         ranking=to_ranking(search.ranking_options if search else None, profile.ranking),
         sampling=sampling,
     )

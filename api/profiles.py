@@ -39,7 +39,11 @@ class Profile:
 
     def request(self, *, question: str, scope: Scope, **given: Any) -> AnswerRequest:
         """Return what is asked of the answerer; `given` are fields of it, None where the profile decides."""
-        told: dict[str, Any] = {"max_results": self.settings.max_results, "ranking": self.ranking}
+        told: dict[str, Any] = {
+            "max_results": self.settings.max_results,
+            "steps": self.settings.search_steps,
+            "ranking": self.ranking,
+        }
         told |= {name: value for name, value in given.items() if value is not None}
         sampling = told.pop("sampling", Sampling())
         if sampling.temperature is None:

@@ -140,6 +140,14 @@ class Settings(BaseSettings):
         description="Share of the embedding in the ranking, 0 to 1; the rest is the words'. auto decides per question.",
     )
 
+    search_steps: int = Field(
+        1,
+        ge=1,
+        le=4,
+        description="Searches for one question: with 2 or more what was found says what to search for next, for "
+        "questions of several parts. A request's `max_steps` wins.",
+    )
+
     reranker: Literal["none", "cross-encoder", "openai", "tei"] = Field(
         "none",
         description="Who reads the best passages again: a CrossEncoder in this process, or an endpoint.",
@@ -192,7 +200,9 @@ class Settings(BaseSettings):
         None, ge=0, description="openai: the same for input that the server had in its cache; none is as other input."
     )
     generator_price_output: float | None = Field(None, ge=0, description="openai: price of a million tokens of output.")
-    prompt: str = Field("answer", description="Name of the prompt that a language model is asked with.")
+    prompt: str = Field(
+        "answer", description="The prompt that answers are written by; `footnote prompts list` shows all."
+    )
     temperature: float | None = Field(
         None, ge=0, le=2, description="Of a language model, where a request names none; none is the model's own."
     )
@@ -204,6 +214,14 @@ class Settings(BaseSettings):
     )
     score_threshold: float = Field(
         0.0, ge=0, le=1, description="Passages that score less are no sources of an answer, where a request names none."
+    )
+    prompts: Path | None = Field(
+        None, description="Folder with prompts of your own, which win over the package's. docs/prompts.md."
+    )
+    read_neighbours: bool = Field(
+        False,
+        description="A language model also reads what stands directly before and after the passages that were found, "
+        "as far as it has room.",
     )
     min_evidence: float = Field(
         MIN_EVIDENCE,
@@ -346,7 +364,7 @@ class Settings(BaseSettings):
             raise ValueError("it has to begin with http:// or https:// and a host")
         return url
 
-    @field_validator("home", "models", "embedding_tokenizer", "generator_tokenizer", mode="after")
+    @field_validator("home", "models", "embedding_tokenizer", "generator_tokenizer", "prompts", mode="after")
     @classmethod
     def _absolute(cls, path: Path | None) -> Path | None:
         return path.expanduser().absolute() if path else None

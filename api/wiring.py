@@ -20,8 +20,12 @@ from catalog.expiry import Retention
 from catalog.models import EmbeddingModel
 from generation.answer_cache import CachedAnswers
 from generation.answerer import Answerer, Answering
+from generation.backends.base import Generator
 from generation.backends.opener import open_generator
-from generation.prompts import load_template
+from generation.completion import has_language_model
+from generation.conversation import Rewriter
+from generation.prompts import PromptRegistry, PromptTask, PromptTemplate
+from generation.prompts.cases import open_prompt
 from ingest.pipeline import Pipeline
 from ingest.sandbox import ParseLimits
 from ingest.unpacking import ArchiveLimits
@@ -79,6 +83,11 @@ class Services:
     def answerer_of(self, model: str) -> Answering:
         """Return what answers with a profile, by the name that clients send in `model`. Raises NotFound."""
         return self.live.current.answerers[self.profile_of(model).name]
+
+    @property
+    def generator(self) -> Generator:
+        """That of the default profile."""
+        return self.answerer.generator
 
     def profile_of(self, model: str) -> Profile:
         """Raises NotFound."""
@@ -166,26 +175,54 @@ def _cached_search(settings: Settings, searcher: VersionedSearch) -> VersionedSe
 
 
 def _make_answerer(profile: Profile, database: Database, search: VersionedSearch, embedder: Embedder) -> Answering:
-    """Return what answers with a profile while this embedder is the current one. Raises ConfigurationError."""
+    """Return what answers with a profile while this embedder is the current one.
+
+    Raises ConfigurationError, also for a prompt that fails its cases.
+    """
     settings = profile.settings
     with naming(profile.name):
         generator = profile.generator or open_generator(
             "extractive", embedder=embedder, min_evidence=settings.min_evidence
         )
-        template = load_template(settings.prompt)
-    answerer = Answerer(database, search, generator, template, price=price_of(settings))
+        answerer = Answerer(
+            database,
+            search,
+            generator,
+            find_prompt(settings, generator, settings.prompt),
+            price=price_of(settings),
+            rewriter=_make_rewriter(settings, generator),
+            reads_neighbours=settings.read_neighbours and has_language_model(generator),
+        )
     if not settings.answer_cache:
         return answerer
     return CachedAnswers(
         answerer,
         search,
         database,
-        setup=f"{profile.name} {generator.name} {template.sha256}",
+        setup=f"{profile.name} {generator.name} {answerer.prompt['sha256']}",
         is_random=profile.generator is not None,
         entries=settings.answer_cache,
         max_bytes=settings.cache_max_bytes,
         observe=metrics.note_answer_cache,
     )
+
+
+def _make_rewriter(settings: Settings, generator: Generator) -> Rewriter | None:
+    if not has_language_model(generator):
+        return None
+    return Rewriter(
+        generator,
+        rewrite=find_prompt(settings, generator, "rewrite", task=PromptTask.REWRITE),
+        compaction=find_prompt(settings, generator, "compaction", task=PromptTask.COMPACTION),
+    )
+
+
+def find_prompt(
+    settings: Settings, generator: Generator, name: str, *, task: PromptTask = PromptTask.ANSWER
+) -> PromptTemplate:
+    """Return a prompt that is fit for use. Raises ConfigurationError."""
+    registry = PromptRegistry(folder=settings.prompts)
+    return open_prompt(registry, name, task=task, count_tokens=generator.count_tokens)
 
 
 def _make_reranker(settings: Settings) -> Reranker | None:

@@ -16,6 +16,7 @@ from catalog.errors import NotFound
 from catalog.models import AnswerRecord, AnswerStatus
 from generation.answerer import Answer, Answering, AnswerRequest, Searched
 from generation.backends.base import Sampling
+from generation.turns import Turn
 from retrieval.filters import Compound, Filter, parse_filter
 from retrieval.indexes.base import Scope
 from retrieval.searcher import Ranking
@@ -54,7 +55,7 @@ class Plan:
         return bool(self.response["store"]) or self.conversation_id is not None
 
     def stream(self) -> ResponseStream:
-        return ResponseStream(self.response, self.request.queries, searches=self.is_searching)
+        return ResponseStream(self.response, [self.request.question], searches=self.is_searching)
 
     def record(self) -> AnswerRecord:
         """Return the record of an answer that has not been begun."""
@@ -97,6 +98,7 @@ class Plan:
             ),
             "ranking": Ranking(**request["ranking"]),
             "sampling": Sampling(**request["sampling"]),
+            "turns": tuple(Turn(**turn) for turn in request["turns"]),
         }
         return cls(**{**values, "request": AnswerRequest(**request)})
 
@@ -129,7 +131,7 @@ class Writing:
             if isinstance(event, Searched):
                 # Whatever becomes of the answer, it may hold words of these files from here on.
                 found = [{"file_id": one.chunk.file_id, "chunk_id": one.chunk.chunk_id} for one in event.passages]
-                self._trace = self.plan.trace(candidates=found)
+                self._trace = self.plan.trace(candidates=found, recalled=list(event.recalled))
             if isinstance(event, Answer):
                 self._answer, self._trace = event, self.plan.trace(**event.trace)
             yield list(self.stream.take(event))
@@ -141,7 +143,7 @@ class Writing:
     @property
     def drawn_on(self) -> dict[str, set[str]]:
         """The files whose words an item may hold, by the item's id."""
-        found = answers.files_of({"candidates": self._trace.get("candidates", ())})
+        found = answers.files_of({name: self._trace.get(name, ()) for name in ("candidates", "recalled")})
         written = {str(item["id"]): found for item in self.stream.response["output"]}
         return written | {item_id: set(files) for item_id, files in self.plan.cited.items()}
 

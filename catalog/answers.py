@@ -172,10 +172,12 @@ def files_of(trace: Mapping[str, Any]) -> set[str]:
     """Return the files that an answer draws on.
 
     Every quote, footnote and search result of it is from one of the candidates, or from what went into the prompt with
-    them; what its request quoted from earlier answers is from `cited_in_input`.
+    them; what its request quoted from earlier answers is from `cited_in_input`, and what a language model had before it
+    of the conversation from `recalled`.
     """
     found = (*trace.get("candidates", ()), *trace.get("sources", ()))
-    return {str(one.get("file_id")) for one in found if isinstance(one, Mapping)} | set(trace.get("cited_in_input", ()))
+    file_ids = {str(one.get("file_id")) for one in found if isinstance(one, Mapping)}
+    return file_ids.union(trace.get("cited_in_input", ()), trace.get("recalled", ()))
 
 
 def _sound(session: Session, record: AnswerRecord) -> AnswerRecord:

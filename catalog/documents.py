@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session, aliased, undefer
 
 from catalog import archives, embeddings, feed, jobs
 from catalog.database import Database, portions
+from catalog.errors import NotFound
 from catalog.ids import new_document_number
 from catalog.jobs import Job
 from catalog.models import (
@@ -455,6 +456,23 @@ def load_chunks(session: Session, chunk_ids: Sequence[int]) -> dict[int, StoredC
     }
 
 
+def load_neighbours(session: Session, chunk_ids: Sequence[int]) -> dict[int, list[StoredChunk]]:
+    """Return what stands directly before and after chunks in their documents, in that order, by the chunks' numbers."""
+    near = aliased(Chunk)
+    pairs = session.execute(
+        select(Chunk.id, near.id)
+        .join(near, and_(near.document_id == Chunk.document_id, func.abs(near.ordinal - Chunk.ordinal) == 1))
+        .where(Chunk.id.in_(chunk_ids))
+        .order_by(near.ordinal)
+    ).all()
+    chunks = load_chunks(session, list({neighbour for _, neighbour in pairs}))
+    found: dict[int, list[StoredChunk]] = {}
+    for chunk_id, neighbour in pairs:
+        if neighbour in chunks:
+            found.setdefault(chunk_id, []).append(chunks[neighbour])
+    return found
+
+
 def _shared(head: Row[Any]) -> dict[str, Any]:
     return {**head._mapping, "page_spans": [(page, start, end) for page, start, end in head.page_spans]}
 
@@ -493,6 +511,20 @@ def chunks_of_file(session: Session, store_ids: Collection[str], filename: str) 
         .where(Document.vector_store_id.in_(store_ids), File.filename == filename)
     )
     return {row.id: f"{row.context}\n{row.text}" for row in rows}
+
+
+def text_of_file(session: Session, project_id: str, file_id: str) -> str:
+    """Return the text of a file's newest document. Raises NotFound when there is none in the project."""
+    text = session.scalar(
+        select(Document.text)
+        .join(File, File.id == Document.file_id)
+        .where(File.project_id == project_id, File.id == file_id)
+        .order_by(Document.created_at.desc(), Document.id)
+        .limit(1)
+    )
+    if text is None:
+        raise NotFound(f"There is no document of file {file_id!r}; `footnote status` shows what has been read.")
+    return text
 
 
 def chunks_of(session: Session, document_id: int) -> list[Chunk]:

@@ -3,11 +3,12 @@
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from typing import Any
 
 from catalog import documents
 from catalog.database import Database
 from generation.answerer import Answer, AnswerEvent, Answering, AnswerRequest
-from generation.backends.base import FinishReason, Prompt, Sampling
+from generation.backends.base import FinishReason, Generator, Prompt, Sampling
 from generation.citations import Citation
 from generation.writing import Writing
 from retrieval.searcher import IndexState, VersionedSearch
@@ -67,6 +68,14 @@ class CachedAnswers:
             yield _marked(event, "miss")
         if _is_complete(events[-1], state):
             self._cache.put(state, key, events)
+
+    @property
+    def generator(self) -> Generator:
+        return self._answerer.generator
+
+    @property
+    def prompt(self) -> dict[str, Any]:
+        return self._answerer.prompt
 
     def count_input(self, request: AnswerRequest) -> int:
         return self._answerer.count_input(request)

@@ -3,48 +3,40 @@
 import secrets
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final, Protocol
 
+from catalog import documents
 from catalog.database import Database
-from generation.backends.base import FinishReason, Generator, Prompt, Sampling, TextDelta, Usage
+from generation.backends.base import Finished, FinishReason, Generator, Prompt, Sampling, TextDelta, Usage
 from generation.citations import Citation
-from generation.evidence import content_terms
+from generation.conversation import Asked, Rewriter, by_rule
 from generation.packing import Packed, pack
 from generation.prices import Price
 from generation.prompts import PromptTemplate
+from generation.reasoning import Reasoning
 from generation.replay import recorded_prompt
+from generation.steps import queries_in_steps
+from generation.turns import Turn, file_ids_of
 from generation.writing import Outcome, Writing
 from retrieval.indexes.base import Scope
 from retrieval.passages import Passage
 from retrieval.searcher import PassageSearch, Ranking, SearchRequest, SearchResult
 
 DEFAULT_MAX_RESULTS: Final = 10
-# A question with more content words than this is read by itself, whatever was asked before. Every question of data/gold
-# has more; to search those behind an unrelated one too lowered answer recall from 0.91 to between 0.84 and 0.87.
-_FOLLOW_UP_TERMS: Final = 1
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class AnswerRequest:
     question: str
-    # What the user asked before, which the question may follow up on.
-    context: str | None = None
+    # What was said before, oldest first; the question may follow up on it.
+    turns: Sequence[Turn] = ()
     scope: Scope
     max_results: int = DEFAULT_MAX_RESULTS
+    # Searches at most, each led on by what the one before found; for questions of several parts.
+    steps: int = 1
     ranking: Ranking = field(default_factory=Ranking)
     sampling: Sampling = field(default_factory=Sampling)
-
-    @property
-    def full_question(self) -> str:
-        """The question, behind the one before it when it says too little alone: "And for a week?"."""
-        is_short = len(content_terms(self.question)) <= _FOLLOW_UP_TERMS
-        return f"{self.context}\n{self.question}" if self.context and is_short else self.question
-
-    @property
-    def queries(self) -> list[str]:
-        """What is searched for: the question as it was asked and, where it differs, in full."""
-        return list(dict.fromkeys([self.question, self.full_question]))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -52,6 +44,10 @@ class Searched:
     """The first event: what was found."""
 
     passages: Sequence[Passage]
+    # What was searched for.
+    queries: Sequence[str] = ()
+    # Files that words of earlier turns in the prompt may come from.
+    recalled: Sequence[str] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -80,6 +76,16 @@ AnswerEvent = Searched | TextDelta | Citation | Answer
 class Answering(Protocol):
     """Answers requests."""
 
+    @property
+    def generator(self) -> Generator:
+        """Who writes."""
+        ...
+
+    @property
+    def prompt(self) -> dict[str, Any]:
+        """As of Answerer."""
+        ...
+
     def answer(self, request: AnswerRequest, *, cancelled: Callable[[], bool] = ...) -> Iterator[AnswerEvent]:
         """As Answerer does."""
         ...
@@ -104,62 +110,130 @@ class Answerer:
         template: PromptTemplate,
         *,
         price: Price | None = None,
+        rewriter: Rewriter | None = None,
+        reads_neighbours: bool = False,
     ) -> None:
-        """`price`: of the generator's tokens, where answers have a cost."""
+        """`price`: of the generator's tokens, where answers have a cost.
+
+        `rewriter`: reads follow-up questions by a language model; without it they are read by rule.
+        `reads_neighbours`: what the generator has room for besides the passages that were found is filled with what
+        stands directly before and after them.
+        """
+        self.generator = generator
         self._price = price
         self._database = database
         self._searcher = searcher
-        self._generator = generator
         self._template = template
+        self._rewriter = rewriter
+        self._reads_neighbours = reads_neighbours
+
+    @property
+    def prompt(self) -> dict[str, Any]:
+        """Name, version and SHA-256 of the prompt that answers are written by."""
+        template = self._template
+        return {"name": template.name, "version": template.version, "sha256": template.sha256}
 
     def answer(self, request: AnswerRequest, *, cancelled: Callable[[], bool] = lambda: False) -> Iterator[AnswerEvent]:
         """Yield the events of one answer; soon after `cancelled()` is true the generation ends."""
-        found = self._search(request)
-        yield Searched(passages=found.passages)
-        packed = self._pack(found)
+        started = time.perf_counter()
+        asked = self._ask(request, cancelled)
+        seconds = {"rewrite": time.perf_counter() - started} if asked.is_by_model else {}
+        asked = self._led_on(request, asked)
+        found = self._search(request, asked.queries)
+        yield Searched(passages=found.passages, queries=asked.queries, recalled=file_ids_of(asked.read))
+        packed = self._pack(found, asked)
         nonce = secrets.token_hex(8)
-        prompt = self._template.render(request.full_question, packed.sources, nonce=nonce)
+        prompt = self._template.render(
+            asked.question, packed.sources, nonce=nonce, turns=asked.turns, earlier=asked.earlier
+        )
         started = time.perf_counter()
         writing = Writing(self._database, packed)
-        yield from writing.run(self._generator.generate(prompt, sampling=request.sampling, cancelled=cancelled))
-        seconds = {**found.seconds, "generate": time.perf_counter() - started}
-        yield self._finish(request, found, packed, prompt, nonce, writing, seconds)
+        pieces = self._pieces(prompt, request.sampling, cancelled, reasoning := self._reasoning())
+        yield from writing.run(pieces)
+        seconds |= {**found.seconds, "generate": time.perf_counter() - started}
+        notes: dict[str, Any] = {"reasoning": reasoning.text} if reasoning else {}
+        if request.turns:
+            notes |= {"conversation": asked.trace(), "recalled": file_ids_of(asked.read)}
+        notes |= {
+            "nonce": nonce,
+            "stores": sorted(request.scope.vector_store_ids),
+            **recorded_prompt(prompt, request.sampling, turns=asked.turns, earlier=asked.earlier),
+            "seconds": seconds,
+        }
+        yield self._finish(asked, found, packed, writing, notes)
 
     def count_input(self, request: AnswerRequest) -> int:
-        """Return the tokens of the question and of the sources that `answer` would be written from now."""
-        packed = self._pack(self._search(request))
+        """Return the tokens of the question and of the sources that `answer` would be written from now.
+
+        A follow-up question counts as the rule reads it: no language model is asked.
+        """
+        asked = by_rule(request.question, request.turns)
+        packed = self._pack(self._search(request, asked.queries), asked)
         return sum(
-            self._generator.count_tokens(text)
-            for text in (request.full_question, *(source.text for source in packed.sources))
+            self.generator.count_tokens(text) for text in (asked.question, *(source.text for source in packed.sources))
         )
 
     def write_again(self, prompt: Prompt, sampling: Sampling) -> Writing:
         """Let the generator write from a prompt that was rendered before, and return what came of it, to its end."""
-        writing = Writing(self._database, Packed(sources=prompt.sources, left_out=()))
-        for _ in writing.run(self._generator.generate(prompt, sampling=sampling, cancelled=lambda: False)):
+        writing = Writing(self._database, Packed(sources=prompt.sources, left_out=(), cut={}))
+        for _ in writing.run(self._pieces(prompt, sampling, lambda: False, self._reasoning())):
             pass
         return writing
 
-    def _search(self, request: AnswerRequest) -> SearchResult:
+    def _reasoning(self) -> Reasoning | None:
+        return Reasoning(self._template.answer_mark) if self._template.answer_mark else None
+
+    def _pieces(
+        self, prompt: Prompt, sampling: Sampling, cancelled: Callable[[], bool], reasoning: Reasoning | None
+    ) -> Iterator[TextDelta | Finished]:
+        """Return what the generator writes, but for what it writes to itself."""
+        pieces = self.generator.generate(prompt, sampling=sampling, cancelled=cancelled)
+        return reasoning.answer(pieces) if reasoning else pieces
+
+    def _ask(self, request: AnswerRequest, cancelled: Callable[[], bool]) -> Asked:
+        if self._rewriter is None or not request.turns:
+            return by_rule(request.question, request.turns)
+        return self._rewriter.ask(request.question, request.turns, cancelled=cancelled)
+
+    def _led_on(self, request: AnswerRequest, asked: Asked) -> Asked:
+        """Return the question with the queries that the request's steps lead to."""
+        if request.steps == 1:
+            return asked
+
+        def find(queries: Sequence[str]) -> list[str]:
+            found = self._search(request, queries)
+            return [f"{passage.chunk.context}\n{passage.chunk.text}" for passage in found.passages]
+
+        led_to = queries_in_steps(asked.queries[-1], steps=request.steps, find=find)
+        return replace(asked, queries=list(dict.fromkeys([*asked.queries, *led_to])))
+
+    def _search(self, request: AnswerRequest, queries: Sequence[str]) -> SearchResult:
         return self._searcher.search(
-            SearchRequest(
-                queries=request.queries, scope=request.scope, limit=request.max_results, ranking=request.ranking
-            )
+            SearchRequest(queries=queries, scope=request.scope, limit=request.max_results, ranking=request.ranking)
         )
 
-    def _pack(self, found: SearchResult) -> Packed:
-        count_tokens = self._generator.count_tokens
-        return pack(found.passages, budget=self._generator.source_tokens, count_tokens=count_tokens)
+    def _pack(self, found: SearchResult, asked: Asked) -> Packed:
+        count_tokens = self.generator.count_tokens
+        spoken = sum(map(count_tokens, [asked.earlier, *(f"{turn.question}\n{turn.answer}" for turn in asked.turns)]))
+        budget = self.generator.source_tokens - spoken
+        return pack(found.passages, budget=budget, count_tokens=count_tokens, beside=self._beside(found.passages))
+
+    def _beside(self, passages: Sequence[Passage]) -> dict[int, list[Passage]]:
+        """Return the neighbours of each passage, by its chunk; they have its score, for whose sake they are read."""
+        if not self._reads_neighbours:
+            return {}
+        with self._database.read() as session:
+            found = documents.load_neighbours(session, [passage.chunk.chunk_id for passage in passages])
+        return {
+            passage.chunk.chunk_id: [
+                replace(passage, chunk=chunk, dense=None, lexical=None, rerank=None)
+                for chunk in found.get(passage.chunk.chunk_id, ())
+            ]
+            for passage in passages
+        }
 
     def _finish(
-        self,
-        request: AnswerRequest,
-        found: SearchResult,
-        packed: Packed,
-        prompt: Prompt,
-        nonce: str,
-        writing: Writing,
-        seconds: Mapping[str, float],
+        self, asked: Asked, found: SearchResult, packed: Packed, writing: Writing, notes: Mapping[str, Any]
     ) -> Answer:
         return Answer(
             text=writing.text,
@@ -170,14 +244,15 @@ class Answerer:
             usage=writing.finished.usage,
             evidence=writing.finished.evidence,
             index_version=found.index_version,
-            prompt={"name": prompt.template, "version": prompt.version, "sha256": prompt.sha256},
+            prompt=self.prompt,
             trace={
-                "generator": self._generator.name,
-                "nonce": nonce,
-                "stores": sorted(request.scope.vector_store_ids),
+                **notes,
+                "queries": list(asked.queries),
+                "generator": self.generator.name,
                 "search_cache": found.cache,
-                **recorded_prompt(prompt, request.sampling),
                 "left_out": list(packed.left_out),
+                # JSON has no keys but strings.
+                "cut": {str(chunk_id): end for chunk_id, end in packed.cut.items()},
                 "candidates": [
                     {
                         "file_id": p.chunk.file_id,
@@ -192,6 +267,5 @@ class Answerer:
                 "dropped_markers": writing.dropped_markers,
                 "evidence": writing.finished.evidence,
                 "cost": self._price.of(writing.finished.usage) if self._price else None,
-                "seconds": dict(seconds),
             },
         )

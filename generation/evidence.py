@@ -24,10 +24,11 @@ def function_words() -> frozenset[str]:
     return frozenset(word for line in lines for word in fold(line).split())
 
 
-def content_terms(question: str) -> list[str]:
-    """Return the terms that carry the question's content, each once; all terms when nothing else is left."""
+def content_terms(question: str, *, or_all: bool = True) -> list[str]:
+    """Return the terms that carry the question's content, each once; with `or_all`, all when nothing else is left."""
     found = list(dict.fromkeys(terms(question)))
-    return [term for term in found if term not in function_words()] or found
+    content = [term for term in found if term not in function_words()]
+    return content or (found if or_all else [])
 
 
 def identifiers(question: str) -> list[str]:

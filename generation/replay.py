@@ -12,7 +12,9 @@ from catalog import documents
 from catalog.documents import StoredChunk
 from catalog.errors import ConfigurationError, InvalidRequest
 from generation.backends.base import Prompt, Sampling, Source
+from generation.packing import heading
 from generation.prompts import PromptTemplate
+from generation.turns import Turn
 from retrieval.passages import Passage
 
 
@@ -26,7 +28,9 @@ class Replay:
     differences: Sequence[str]
 
 
-def recorded_prompt(prompt: Prompt, sampling: Sampling) -> dict[str, Any]:
+def recorded_prompt(
+    prompt: Prompt, sampling: Sampling, *, turns: Sequence[Turn] = (), earlier: str = ""
+) -> dict[str, Any]:
     """Return what a record needs, beside the nonce, to render a prompt again and to generate from it. JSON values.
 
     The texts of the sources are not part of it: a chunk is never changed, and its number never given again.
@@ -34,6 +38,8 @@ def recorded_prompt(prompt: Prompt, sampling: Sampling) -> dict[str, Any]:
     return {
         # As it stands in the prompt; the record itself has it as it was asked.
         "question": prompt.question,
+        "turns": [asdict(turn) for turn in turns],
+        "earlier": earlier,
         "sources": [_recorded_source(source) for source in prompt.sources],
         "prompt_sha256": digest(prompt),
         "sampling": asdict(sampling),
@@ -62,7 +68,8 @@ def replay(
     differences += unlike
     if found is None or differences:
         return Replay(prompt=None, differences=differences)
-    prompt = found.render(trace["question"], sources, nonce=trace["nonce"])
+    turns = [Turn(**turn) for turn in trace["turns"]]
+    prompt = found.render(trace["question"], sources, nonce=trace["nonce"], turns=turns, earlier=trace["earlier"])
     if digest(prompt) != trace["prompt_sha256"]:
         return Replay(prompt=None, differences=["Sources and template are what they were, and the prompt is another."])
     return Replay(prompt=prompt, differences=())
@@ -143,4 +150,4 @@ def _template(
 def _source_digest(source: Source) -> str:
     """Return the SHA-256 of all that a prompt shows of a source."""
     chunk = source.passage.chunk
-    return hashlib.sha256(json.dumps([chunk.filename, chunk.page, source.text]).encode()).hexdigest()
+    return hashlib.sha256(json.dumps([heading(chunk), source.text]).encode()).hexdigest()

@@ -35,9 +35,11 @@ def load_commands() -> typer.Typer:
         evaluation,
         keys,
         processes,
+        prompts,
         questions,
         reindex,
         system,
+        tasks,
     )
 
     app.registered_commands.sort(key=lambda command: _ORDER.index(_name(command)))

@@ -27,7 +27,7 @@ from catalog.models import DEFAULT_PROJECT, AnswerFeedback, AnswerRecord
 from evaluation.feedback import Review, documents_with, question_of, rated_answers, write_set
 from evaluation.questions import Question
 from generation.backends.base import Prompt, Sampling
-from generation.prompts import load_template
+from generation.prompts import PromptRegistry
 from generation.replay import Replay, digest
 from generation.replay import replay as render_again
 from generation.writing import Outcome, Writing
@@ -121,7 +121,7 @@ def replay(
     """Render the prompt of an answer again, byte for byte, or say what of it is gone or changed (exit status 1)."""
     settings = _settings()
     with open_catalog(settings) as catalog:
-        record, found = _replayed(catalog.database, response_id)
+        record, found = _replayed(settings, catalog.database, response_id)
     if found.prompt is None:
         if as_json:
             typer.echo(json.dumps({"id": record.id, "differences": list(found.differences)}, indent=2))
@@ -200,10 +200,12 @@ def _store_id(session: Session, name: str) -> str:
     return found.id if found else name
 
 
-def _replayed(database: Database, response_id: str) -> tuple[AnswerRecord, Replay]:
+def _replayed(settings: Settings, database: Database, response_id: str) -> tuple[AnswerRecord, Replay]:
     with database.read() as session:
         record = answers.get_of_any(session, response_id)
-        return record, render_again(session, record.trace, record.prompt, load=load_template)
+        return record, render_again(
+            session, record.trace, record.prompt, load=PromptRegistry(folder=settings.prompts).load
+        )
 
 
 def _generated(settings: Settings, record: AnswerRecord, prompt: Prompt) -> Writing:

@@ -53,9 +53,7 @@ def run_questions(
 ) -> None:
     """Ask your own questions of a folder of documents, and measure answers, footnotes and refusals."""
     settings, name = _settings(), run_name(Task.ANSWERS, name)
-    asked = load_questions(questions)
-    run = _answer(settings, asked, documents, data=data_digest([questions, documents]), name=name)
-    _store(settings, run, output)
+    _store(settings, answer_file(settings, questions, documents, name=name), output)
 
 
 @commands.command()
@@ -182,10 +180,16 @@ def _store(settings: Settings, run: Run, output: Path | None) -> None:
     console.print(f"Stored as {run.name}: {path}\n`footnote eval report {output or run.name}` makes a page of it.")
 
 
+def answer_file(settings: Settings, questions: Path, documents: Path, *, name: str) -> Run:
+    """Ask the questions of a file about a folder of documents, and return the run."""
+    asked = load_questions(questions)
+    return _answer(settings, asked, documents, data=data_digest([questions, documents]), name=name)
+
+
 def _answer(settings: Settings, questions: Sequence[Question], documents: Path, *, data: str, name: str) -> Run:
     """Bring the documents into a catalog of their own, ask, and return the run."""
-    with _fresh_services(settings) as services:
-        store = _ingest(services, documents)
+    with fresh_services(settings) as services:
+        store = ingest_folder(services, documents)
         scope = Scope(vector_store_ids=frozenset([store.id]))
         profile = services.profile_of(ANSWER_MODEL)
         asked = ask(questions, services.answerer, scope, profile.ranking, min_evidence=settings.min_evidence)
@@ -195,6 +199,7 @@ def _answer(settings: Settings, questions: Sequence[Question], documents: Path, 
             "data": data,
             "embedding": services.embedder.identity.key,
             "generator": profile.generator.name if profile.generator else settings.generator,
+            "prompt": "{name} {version}, {sha256}".format(**services.answerer.prompt),
             "min_evidence": settings.min_evidence,
             "dense_weight": settings.dense_weight,
             "reranker": settings.reranker,
@@ -206,7 +211,7 @@ def _answer(settings: Settings, questions: Sequence[Question], documents: Path, 
 
 
 @contextmanager
-def _fresh_services(settings: Settings) -> Iterator[Services]:
+def fresh_services(settings: Settings) -> Iterator[Services]:
     """Open services over an empty catalog, with the converted model that is there, that refuse nothing."""
     with tempfile.TemporaryDirectory(prefix="footnote-eval-") as home:
         fresh = settings.model_copy(
@@ -222,7 +227,7 @@ def _fresh_services(settings: Settings) -> Iterator[Services]:
             yield services
 
 
-def _ingest(services: Services, folder: Path) -> VectorStore:
+def ingest_folder(services: Services, folder: Path) -> VectorStore:
     catalog, settings = services.catalog, services.settings
     with catalog.database.write() as session:
         store = stores.create(

@@ -41,7 +41,7 @@ def _request(services: Services, caller: Caller, body: CreateChatCompletion) -> 
         caller,
         model=body.model,
         question=body.question(max_chars=services.settings.max_question_chars),
-        context=body.context,
+        turns=body.turns,
         searches=[body.file_search] if body.file_search else [],
         sampling=body.sampling,
     )

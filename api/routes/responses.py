@@ -2,7 +2,8 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable, Generator, Iterator
+from collections.abc import AsyncIterator, Callable, Generator, Iterator, Sequence
+from dataclasses import replace
 from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Depends, Query, Request
@@ -17,7 +18,7 @@ from api.turns import TurnsOf
 from api.wire.common import PageOf, list_object
 from api.wire.items import Includes, IncludesOf, Item, cited_files, shown_event, shown_item, shown_response
 from api.wire.response_stream import Event, cancelled_event, new_response, obfuscated
-from api.wire.responses import Asking, CountTokens, CreateResponse, question_and_context
+from api.wire.responses import Asking, CountTokens, CreateResponse, question_and_turns
 from api.wiring import Services
 from api.writing import Plan, Writing, keep
 from catalog import answers, background, conversations
@@ -25,6 +26,7 @@ from catalog.errors import InvalidRequest
 from catalog.models import AnswerRecord, AnswerStatus
 from catalog.paging import page_of
 from generation.answerer import AnswerRequest
+from generation.turns import Turn
 
 router = APIRouter(prefix="/v1/responses", tags=["Responses"])
 
@@ -141,18 +143,26 @@ def _request(services: Services, caller: Caller, body: Asking) -> tuple[AnswerRe
     with services.catalog.database.read() as session:
         earlier = _earlier_items(session, caller, body)
     limit = services.settings.max_question_chars
-    question, context = question_and_context(own, earlier, max_chars=limit)
+    question, turns = question_and_turns(own, earlier, max_chars=limit)
     request = answer_request(
         services,
         caller,
         model=body.model,
         question=question,
-        context=context,
+        turns=_of_existing_files(services, caller, turns),
         searches=body.tools,
         sampling=body.sampling if isinstance(body, CreateResponse) else None,
         is_searching=body.searches,
     )
     return request, own
+
+
+def _of_existing_files(services: Services, caller: Caller, turns: Sequence[Turn]) -> list[Turn]:
+    """Return the turns without files that there are not: a client may name any that it likes."""
+    named = {file_id for turn in turns for file_id in turn.file_ids}
+    with services.catalog.database.read() as session:
+        existing = conversations.existing_files(session, caller.project_id, named)
+    return [replace(turn, file_ids=[one for one in turn.file_ids if one in existing]) for turn in turns]
 
 
 def _earlier_items(session: Session, caller: Caller, body: Asking) -> list[Item]:

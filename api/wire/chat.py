@@ -7,13 +7,14 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, Field
 
 from api.wire.common import Metadata, WireModel, check_length
+from api.wire.items import turns_of
 from api.wire.response_stream import citation_object
-from api.wire.responses import MAX_CONTEXT_CHARS
 from api.wire.search import FileSearch
 from catalog.errors import InvalidRequest, UnsupportedParameter
 from catalog.ids import CHAT_COMPLETION, new_id
 from generation.answerer import Answer, AnswerEvent
 from generation.backends.base import DEFAULT_MAX_TOKENS, FinishReason, Sampling, TextDelta
+from generation.turns import Turn
 
 Chunk = dict[str, Any]
 
@@ -116,10 +117,10 @@ class CreateChatCompletion(WireModel):
         return asked[-1]
 
     @property
-    def context(self) -> str | None:
-        """What the user asked before the question, if anything."""
-        asked = [message.text for message in self.messages if message.role == "user" and message.text.strip()]
-        return asked[-2][-MAX_CONTEXT_CHARS:] if len(asked) > 1 else None
+    def turns(self) -> list[Turn]:
+        """What was said before the question."""
+        asked = [place for place, message in enumerate(self.messages) if message.role == "user"]
+        return turns_of((message.role, message.text, frozenset()) for message in self.messages[: asked[-1]])
 
     def check_supported(self) -> None:
         """Raises UnsupportedParameter for what is valid at OpenAI and not done here."""

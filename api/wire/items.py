@@ -3,7 +3,8 @@
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from typing import Annotated, Any, Literal
+from dataclasses import replace
+from typing import Annotated, Any, Final, Literal
 
 from fastapi import Depends, Query
 from pydantic import Discriminator, Field, Tag, model_validator
@@ -11,8 +12,15 @@ from pydantic import Discriminator, Field, Tag, model_validator
 from api.wire.common import WireModel
 from catalog.errors import UnsupportedParameter
 from catalog.ids import FILE_SEARCH_CALL, MESSAGE, new_id
+from generation.turns import Turn
 
 Item = dict[str, Any]
+
+# What is carried of a conversation to its next question: more than any generator's budget for it.
+MAX_TURNS: Final = 20
+# Of a question the end, of an answer the beginning.
+MAX_QUESTION_CHARS: Final = 1000
+MAX_ANSWER_CHARS: Final = 4000
 
 # OpenAI's values. Here only file_search_call.results brings something; the others tell of what is never made here.
 Includable = Literal[
@@ -158,9 +166,21 @@ def text_of(item: Mapping[str, Any]) -> str:
     return "\n".join(str(part.get("text") or part.get("refusal") or "") for part in item.get("content", ()))
 
 
-def questions_of(items: Iterable[Mapping[str, Any]]) -> list[str]:
-    """Return what users said, in order."""
-    return [text_of(item) for item in items if item.get("role") == "user"]
+def turns_of(said: Iterable[tuple[str | None, str, AbstractSet[str]]]) -> list[Turn]:
+    """Return the newest turns of a conversation, given as role, text and the files that the text may come from.
+
+    A turn is something that a user said, with all that was answered to it. Search calls count by their files; what
+    system and developer said is none of it.
+    """
+    turns: list[Turn] = []
+    for role, text, file_ids in said:
+        if role == "user" and text.strip():
+            turns.append(Turn(question=text[-MAX_QUESTION_CHARS:]))
+        elif role in ("assistant", None) and turns:
+            last = turns[-1]
+            answer = "\n".join(part for part in (last.answer, text) if part.strip())[:MAX_ANSWER_CHARS]
+            turns[-1] = replace(last, answer=answer, file_ids=sorted({*last.file_ids, *file_ids}))
+    return turns[-MAX_TURNS:]
 
 
 def cited_files(item: Mapping[str, Any]) -> set[str]:

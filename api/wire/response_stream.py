@@ -95,6 +95,7 @@ class ResponseStream:
     def _searched(self, event: Searched) -> Iterator[Event]:
         if self._call:
             self._call["status"] = "completed"
+            self._call["queries"] = list(event.queries or self._call["queries"])
             self._call["results"] = [file_search_result_object(passage) for passage in event.passages]
             self.response["output"] = [self._call]
             yield self._event("response.file_search_call.completed", output_index=0, item_id=self._call["id"])

@@ -5,13 +5,11 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, Field
 
 from api.wire.common import Metadata, WireModel, check_length
-from api.wire.items import Includable, Includes, InputItem, Item, KeptModel, Message, questions_of
+from api.wire.items import Includable, Includes, InputItem, Item, KeptModel, Message, cited_files, text_of, turns_of
 from api.wire.search import FileSearch
 from catalog.errors import InvalidRequest, PreviousResponseNotFound, UnsupportedParameter
 from generation.backends.base import DEFAULT_MAX_TOKENS, Sampling
-
-# Of a question before this one: enough to say what the talk is about.
-MAX_CONTEXT_CHARS = 1000
+from generation.turns import Turn
 
 ServiceTier = Literal["auto", "default", "flex", "scale", "priority", "fast", "ultrafast"]
 
@@ -216,20 +214,19 @@ class CreateResponse(Asking):
             )
 
 
-def question_and_context(own: list[Item], earlier: list[Item], *, max_chars: int) -> tuple[str, str | None]:
-    """Return the question, and what the user asked before it, if anything.
+def question_and_turns(own: list[Item], earlier: list[Item], *, max_chars: int) -> tuple[str, list[Turn]]:
+    """Return the question, and the turns of the conversation before it.
 
     The question is the last message of a user among the request's own items; when those hold no message, the last one
     of what came before, unless it has been answered. Raises InvalidRequest when there is none, or it is blank or
     too long.
     """
-    asked = questions_of(own)
-    before = questions_of(earlier)
-    messages = [item for item in own or earlier if item["type"] == "message"]
-    if not asked and not own and messages and messages[-1]["role"] == "user":
-        asked, before = before[-1:], before[:-1]
-    if not asked:
+    items = own or earlier
+    messages = [place for place, item in enumerate(items) if item["type"] == "message"]
+    asked = [place for place in messages if items[place]["role"] == "user"]
+    if not asked or (not own and asked[-1] != messages[-1]):
         raise InvalidRequest("input holds no message with role 'user'.", param="input")
-    check_length(asked[-1], max_chars, "input")
-    context = [text for text in [*before, *asked[:-1]] if text.strip()]
-    return asked[-1], context[-1][-MAX_CONTEXT_CHARS:] if context else None
+    question = text_of(items[asked[-1]])
+    check_length(question, max_chars, "input")
+    before = [*(earlier if own else ()), *items[: asked[-1]]]
+    return question, turns_of((item.get("role"), text_of(item), cited_files(item)) for item in before)

@@ -1,7 +1,7 @@
 """Search parameters that several endpoints share."""
 
 from dataclasses import replace
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 from pydantic import Field
 
@@ -12,6 +12,9 @@ from retrieval.filters import Filter, parse_filter
 from retrieval.searcher import Ranking
 from retrieval.stages import Boost, Recency
 
+# Each step searches again for everything before it.
+MAX_STEPS: Final = 4
+
 
 class FileSearch(WireModel):
     """Where and how an answer is searched for."""
@@ -21,6 +24,8 @@ class FileSearch(WireModel):
     # Parsed by retrieval.filters.
     filters: dict[str, Any] | None = None
     ranking_options: RankingOptions | None = None
+    # Searches at most, each led on by what the one before found.
+    max_steps: Annotated[int, Field(ge=1, le=MAX_STEPS)] | None = None
 
 
 def to_filter(raw: dict[str, Any] | None) -> Filter | None:

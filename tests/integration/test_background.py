@@ -63,7 +63,7 @@ class Gated:
 def gated(footnote: Footnote, monkeypatch: pytest.MonkeyPatch) -> Iterator[Gated]:
     """Let the application answer with a gated generator."""
     generator: Generator = Gated()
-    monkeypatch.setattr(footnote.services.answerer, "_generator", generator)
+    monkeypatch.setattr(footnote.services.answerer, "generator", generator)
     assert isinstance(generator, Gated)
     try:
         yield generator
@@ -352,7 +352,7 @@ def test_what_a_stopped_process_left_is_written_by_the_next(
         store = first.store()
         first.add(store, HOUSE)
         generator = Gated()
-        monkeypatch.setattr(first.services.answerer, "_generator", generator)
+        monkeypatch.setattr(first.services.answerer, "generator", generator)
         response = begin(first, store)
         assert generator.begun.acquire(timeout=20)
     assert generator.cancelled.is_set()

@@ -212,3 +212,11 @@ def test_the_box_of_the_chunk_holds_only_on_its_own_page(page: int | None, box: 
     passage = a_passage(TEXT, page=1, box=(0, 0, 9, 9))
     shown = citation_object(a_citation(source=sources_of([passage])[0], page=page))["box"]
     assert (list(shown) if shown else None) == box
+
+
+def test_what_was_searched_for_is_told_when_it_is_known() -> None:
+    """A follow-up is first put into words of its own; until then the call shows the question."""
+    stream = a_stream()
+    events = list(events_of(stream, [Searched(passages=[], queries=["Is it old?", "Is the boiler old?"]), an_answer()]))
+    calls = [event["item"]["queries"] for event in events if event.get("item", {}).get("type") == "file_search_call"]
+    assert calls == [["Is it old?"], ["Is it old?", "Is the boiler old?"]]

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from api.wire.chat import CreateChatCompletion
 from api.wire.common import check_length, list_object, plain_page
 from api.wire.objects import chunk_fields, file_object, vector_store_file_object
 from api.wire.search import to_filter, to_ranking
@@ -13,6 +14,7 @@ from catalog.errors import InvalidRequest
 from catalog.estimates import Wait
 from catalog.models import Document, File, JobStatus, VectorStoreFile
 from catalog.paging import Page
+from generation.turns import Turn
 from retrieval.searcher import Ranking
 from tests.builders import a_passage
 
@@ -149,3 +151,20 @@ def test_an_empty_filter_filters_nothing() -> None:
     """As at OpenAI."""
     assert to_filter({}) is None
     assert to_filter(None) is None
+
+
+def test_a_chat_brings_its_turns_along() -> None:
+    """What users and assistant said before the last question; system and tools are no part of it."""
+    said = [
+        ("system", "Be brief."),
+        ("user", "How wide?"),
+        ("assistant", "140 cm."),
+        ("tool", "{}"),
+        ("assistant", [{"type": "text", "text": "And 2 m high."}]),
+        ("user", "And how deep?"),
+        ("assistant", "Well,"),
+    ]
+    messages = [{"role": role, "content": content} for role, content in said]
+    chat = CreateChatCompletion.model_validate({"model": "footnote", "messages": messages})
+    assert chat.question(max_chars=100) == "And how deep?"
+    assert chat.turns == [Turn(question="How wide?", answer="140 cm.\nAnd 2 m high.", file_ids=[])]

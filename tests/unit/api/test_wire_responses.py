@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from api.wire.items import cited_files, questions_of, shown_item, text_of
-from api.wire.responses import CountTokens, CreateResponse, question_and_context
+from api.wire.items import cited_files, shown_item, text_of, turns_of
+from api.wire.responses import CountTokens, CreateResponse, question_and_turns
 from catalog.errors import InvalidRequest, UnsupportedParameter
 from catalog.ids import FILE_SEARCH_CALL, MESSAGE
 
@@ -155,21 +155,31 @@ def test_results_are_shown_where_they_were_asked_for() -> None:
 @pytest.mark.parametrize(
     ("own", "earlier", "expected"),
     [
-        (["u:Why?"], [], ("Why?", None)),
-        (["u:first", "u:second", "a:reply"], [], ("second", "first")),
-        (["u:Why?"], ["u:Who?", "a:He."], ("Why?", "Who?")),
-        (["u:Why?"], ["u:one", "a:1", "u: ", "a:2"], ("Why?", "one")),
-        ([], ["u:Who?", "a:He.", "u:Why?"], ("Why?", "Who?")),
+        (["u:Why?"], [], ("Why?", [])),
+        (["u:first", "u:second", "a:reply"], [], ("second", [("first", "")])),
+        (["u:Why?"], ["u:Who?", "a:He."], ("Why?", [("Who?", "He.")])),
+        (["u:Why?"], ["u:one", "a:1", "u: ", "a:2"], ("Why?", [("one", "1\n2")])),
+        ([], ["u:Who?", "a:He.", "u:Why?"], ("Why?", [("Who?", "He.")])),
+        (["a:Hello.", "u:Why?"], [], ("Why?", [])),
     ],
 )
 def test_the_question_is_the_last_of_the_user(own: list[str], earlier: list[str], expected: tuple[str, Any]) -> None:
-    """And its context is what the user asked before that, in the same request or in an earlier one."""
+    """What was said before it, in the same request or in an earlier one, are its turns."""
 
     def items(lines: list[str]) -> list[dict[str, Any]]:
         roles = {"u": "user", "a": "assistant"}
         return items_of(*({"role": roles[line[0]], "content": line[2:]} for line in lines)) if lines else []
 
-    assert question_and_context(items(own), items(earlier), max_chars=100) == expected
+    question, turns = question_and_turns(items(own), items(earlier), max_chars=100)
+    assert (question, [(turn.question, turn.answer) for turn in turns]) == expected
+
+
+def test_a_turn_knows_the_files_that_its_answer_draws_on() -> None:
+    """By its footnotes and by what was found for it."""
+    call = {**CALL, "results": [{"file_id": "file-2"}]}
+    earlier = items_of({"role": "user", "content": "Who?"}, call, ANSWER)
+    _, (turn,) = question_and_turns(items_of({"role": "user", "content": "Why?"}), earlier, max_chars=100)
+    assert turn.file_ids == ["file-1", "file-2"]
 
 
 @pytest.mark.parametrize(
@@ -186,17 +196,18 @@ def test_without_a_question_the_request_is_wrong(own: list[Any], earlier: list[A
     """None, one that was answered already, a blank one, or one that is too long."""
     kept = [items_of(*part) if part else [] for part in (own, earlier)]
     with pytest.raises(InvalidRequest) as caught:
-        question_and_context(*kept, max_chars=100)
+        question_and_turns(*kept, max_chars=100)
     assert caught.value.param == "input"
 
 
-def test_a_long_question_is_context_by_its_end() -> None:
-    """So that what is searched for stays short."""
-    items = items_of({"role": "user", "content": "a" * 5000 + "z"}, {"role": "user", "content": "Why?"})
-    _, context = question_and_context(items, [], max_chars=10_000)
-    assert context is not None
-    assert (len(context), context[-1]) == (1000, "z")
-    assert questions_of(items)[-1] == "Why?"
+def test_long_turns_are_cut_and_the_newest_kept() -> None:
+    """Of a question its end is carried on, of an answer its beginning; what system said is no part of it."""
+    said = [("user", "a" * 5000 + "z", frozenset()), ("system", "Be brief.", frozenset())]
+    (turn,) = turns_of([*said, ("assistant", "A" + "b" * 9000, frozenset())])
+    assert (len(turn.question), turn.question[-1]) == (1000, "z")
+    assert (len(turn.answer), turn.answer[0]) == (4000, "A")
+    many = turns_of(("user", str(number), frozenset()) for number in range(30))
+    assert [turn.question for turn in many] == [str(number) for number in range(10, 30)]
 
 
 def test_a_count_needs_no_input() -> None:

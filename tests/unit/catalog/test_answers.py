@@ -79,6 +79,12 @@ def test_orphans_are_removed_and_nothing_else(
     assert kept(database) == {"resp_2", "resp_4"}
 
 
+def test_an_answer_draws_on_what_was_found_cited_and_recalled() -> None:
+    """The search, the request's own quotes, and the turns that a language model had before it."""
+    trace = {"candidates": [{"file_id": "1"}], "cited_in_input": ["2"], "recalled": ["3", "1"]}
+    assert answers.files_of(trace) == {"1", "2", "3"}
+
+
 def test_a_record_that_does_not_say_what_it_draws_on_is_an_orphan(database: Database) -> None:
     """Nothing proves that its sources are still there."""
     old = a_record(trace={"candidates": [{"chunk_id": 1}]})

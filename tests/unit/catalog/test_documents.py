@@ -9,8 +9,8 @@ from sqlalchemy import func, select
 from catalog import documents, feed, stores
 from catalog.blobs import BlobStore
 from catalog.database import Database
-from catalog.errors import LeaseLost
-from catalog.models import Chunk, Document, File, JobStatus, VectorStoreFile
+from catalog.errors import LeaseLost, NotFound
+from catalog.models import DEFAULT_PROJECT, Chunk, Document, File, JobStatus, VectorStoreFile
 from tests.builders import (
     IDENTITY,
     a_chunk_record,
@@ -347,3 +347,27 @@ def test_numbers_of_removed_documents_are_never_used_again(database: Database, b
     assert second != first
     with database.read() as session:
         assert documents.chunks_of(session, second)[0].id > old_chunk
+
+
+def test_neighbours_stand_directly_before_and_after(database: Database, blobs: BlobStore) -> None:
+    """In that order and in the same document; the first chunk has one behind it alone."""
+    store = a_store(database)
+    publish_text(database, blobs, store, "another document")
+    document_id = publish_text(database, blobs, store, "zero", "one", "two", "three")
+    with database.read() as session:
+        numbers = [chunk.id for chunk in documents.chunks_of(session, document_id)]
+        found = documents.load_neighbours(session, [numbers[0], numbers[2]])
+    texts = {number: [chunk.text for chunk in chunks] for number, chunks in found.items()}
+    assert texts == {numbers[0]: ["one"], numbers[2]: ["one", "three"]}
+
+
+def test_the_text_of_a_file_is_that_of_its_newest_document(database: Database, blobs: BlobStore) -> None:
+    """Of a file that was not read, or is another project's, there is none."""
+    file, other = a_file(database, blobs, b"words"), a_file(database, blobs, b"more")
+    for text in ("older", "newer"):
+        publish_text(database, blobs, a_store(database), text, file=file)
+    with database.read() as session:
+        assert documents.text_of_file(session, DEFAULT_PROJECT, file.id) == "newer"
+        for project_id, file_id in ((DEFAULT_PROJECT, other.id), ("proj_other", file.id)):
+            with pytest.raises(NotFound, match=f"no document of file '{file_id}'"):
+                documents.text_of_file(session, project_id, file_id)

@@ -1,0 +1,144 @@
+"""A prompt: one versioned Jinja file with a front matter, and its rendering into messages."""
+
+import hashlib
+import tomllib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, Final, Literal, cast
+
+import jinja2
+from jinja2.sandbox import SandboxedEnvironment
+
+from catalog.errors import ConfigurationError
+from generation.backends.base import NO_ANSWER, Message, Prompt, Source
+from generation.packing import heading
+from generation.turns import Turn
+
+_FENCE: Final = "+++"
+_ROLES: Final = ("system", "user", "assistant")
+
+
+class PromptTask(StrEnum):
+    """What a prompt is for. It decides which variables the file may use: docs/prompts.md."""
+
+    ANSWER = "answer"
+    # A question that follows up on earlier ones, made to stand alone.
+    REWRITE = "rewrite"
+    # The oldest turns of a long conversation, in a few sentences.
+    COMPACTION = "compaction"
+    SUMMARY = "summary"
+    EXTRACTION = "extraction"
+    CLASSIFICATION = "classification"
+    TRANSLATION = "translation"
+
+
+@dataclass(frozen=True, kw_only=True)
+class PromptTemplate:
+    """A template with its front matter. Rendering is deterministic: the same inputs give the same bytes."""
+
+    name: str
+    version: int
+    purpose: str
+    task: PromptTask
+    # How it goes about its task: zero-shot, few-shot, reasoning.
+    variant: str
+    # Of a generator's text only what stands behind this is the answer; None: all of it.
+    answer_mark: str | None
+    # Of the whole file, so that an edited template without a new version is told apart.
+    sha256: str
+    # The whole file.
+    text: str
+    template: jinja2.Template
+
+    def render(
+        self, question: str, sources: Sequence[Source], *, nonce: str, turns: Sequence[Turn] = (), earlier: str = ""
+    ) -> Prompt:
+        """Return the prompt for an answer.
+
+        `nonce`: fresh and unguessable for each request, so that no document can forge the marks around sources.
+        `turns`: what was said before, oldest first; `earlier`: what stands for still older ones.
+        """
+        messages = self.messages(
+            question=question,
+            nonce=nonce,
+            no_answer=NO_ANSWER,
+            turns=[{"question": turn.question, "answer": turn.answer} for turn in turns],
+            earlier=earlier,
+            sources=[
+                {"number": source.number, **heading(source.passage.chunk), "text": source.text} for source in sources
+            ],
+        )
+        return self.prompt(messages, question=question, sources=sources)
+
+    def messages(self, **values: Any) -> list[Message]:
+        """Return the blocks as messages, in the order of the file. Raises jinja2.TemplateError."""
+        context = self.template.new_context(values)
+        return [
+            Message(role=_role(name), content="".join(render(context)).strip())
+            for name, render in self.template.blocks.items()
+        ]
+
+    def prompt(self, messages: Sequence[Message], *, question: str = "", sources: Sequence[Source] = ()) -> Prompt:
+        return Prompt(
+            question=question,
+            sources=sources,
+            messages=messages,
+            template=self.name,
+            version=self.version,
+            sha256=self.sha256,
+        )
+
+
+def parse_template(name: str, text: str) -> PromptTemplate:
+    """Return the template that is written in a file. Raises ConfigurationError that says what is wrong with it."""
+    try:
+        _, front_matter, body = text.split(_FENCE, 2)
+        fields = tomllib.loads(front_matter)
+    except ValueError as error:
+        raise ConfigurationError(f"Prompt {name!r} does not begin with a front matter between +++ lines.") from error
+    # No HTML is made here: the text goes to a language model as it is. A file may be anybody's: it gets values, and no
+    # way to Python behind them.
+    environment = SandboxedEnvironment(undefined=jinja2.StrictUndefined, autoescape=False)
+    try:
+        template = environment.from_string(body)
+    except jinja2.TemplateSyntaxError as error:
+        line = error.lineno + front_matter.count("\n")
+        raise ConfigurationError(f"Prompt {name!r}, line {line}: {error.message}") from error
+    _check_blocks(name, template)
+    return PromptTemplate(
+        **_front_matter(name, fields), sha256=hashlib.sha256(text.encode()).hexdigest(), text=text, template=template
+    )
+
+
+def _front_matter(name: str, fields: dict[str, Any]) -> dict[str, Any]:
+    kinds = {"name": str, "version": int, "purpose": str, "task": str, "variant": str, "answer_mark": str}
+    known: dict[str, Any] = {"variant": "zero-shot", "answer_mark": None} | fields
+    for key, kind in kinds.items():
+        if key != "answer_mark" and not isinstance(known.get(key), kind):
+            raise ConfigurationError(f"Prompt {name!r} needs {key!r} in its front matter, a {kind.__name__}.")
+    if unknown := sorted(known.keys() - kinds.keys()):
+        raise ConfigurationError(f"Prompt {name!r} has {unknown[0]!r} in its front matter; use {', '.join(kinds)}.")
+    if known["name"] != name:
+        raise ConfigurationError(f"Prompt {name!r} calls itself {known['name']!r}; its file has to be called so too.")
+    if known["task"] not in set(PromptTask):
+        raise ConfigurationError(f"Prompt {name!r} has task {known['task']!r}; use one of {', '.join(PromptTask)}.")
+    if known["answer_mark"] is not None and not (isinstance(known["answer_mark"], str) and known["answer_mark"]):
+        raise ConfigurationError(f"Prompt {name!r} has answer_mark {known['answer_mark']!r}; it has to be some text.")
+    return known | {"task": PromptTask(known["task"])}
+
+
+def _check_blocks(name: str, template: jinja2.Template) -> None:
+    names = list(template.blocks)
+    for block in names:
+        if block.split("_", 1)[0] not in _ROLES:
+            raise ConfigurationError(
+                f"Prompt {name!r} has a block {block!r}; blocks are messages, called system, user or assistant, "
+                "and of examples user_1, assistant_1 and so on."
+            )
+    if not names or _role(names[-1]) != "user":
+        raise ConfigurationError(f"Prompt {name!r} has to end with a block 'user', which the model replies to.")
+
+
+def _role(block: str) -> Literal["system", "user", "assistant"]:
+    return cast(Literal["system", "user", "assistant"], block.split("_", 1)[0])

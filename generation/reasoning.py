@@ -1,0 +1,34 @@
+"""Keeping a model's thinking out of its answer."""
+
+from collections.abc import Iterator
+
+from generation.backends.base import Finished, TextDelta
+
+
+class Reasoning:
+    """What a generator wrote in front of a mark; only what stands behind it is the answer.
+
+    Nothing is given out before the mark has come: a model that never writes it has not answered.
+    """
+
+    def __init__(self, mark: str) -> None:
+        self._mark = mark
+        self.text = ""
+
+    def answer(self, pieces: Iterator[TextDelta | Finished]) -> Iterator[TextDelta | Finished]:
+        """Yield the pieces behind the first mark, however it is cut up, and what is no text."""
+        is_behind = False
+        for piece in pieces:
+            if isinstance(piece, Finished) or is_behind:
+                yield piece
+                continue
+            # Enough of what came before to find a mark that is spread over several pieces.
+            start = max(0, len(self.text) - len(self._mark) + 1)
+            self.text += piece.text
+            place = self.text.find(self._mark, start)
+            if place >= 0:
+                is_behind = True
+                rest = self.text[place + len(self._mark) :].lstrip()
+                self.text = self.text[:place].rstrip()
+                if rest:
+                    yield TextDelta(text=rest)
