@@ -130,7 +130,14 @@ def _open_engine(
         replica=replica,
         searcher=Searcher(catalog.database, replica, embedder, reranker, observe=metrics.note_search),
         generator=generator,
-        answerer=Answerer(catalog.database, search, generator, load_template("answer")),
+        answerer=Answerer(
+            catalog.database,
+            search,
+            generator,
+            load_template("answer"),
+            embedder=embedder,
+            unsupported=settings.unsupported_sentences,
+        ),
     )
 
 

@@ -9,10 +9,13 @@ from typing import Any, Final
 from catalog.database import Database
 from generation.backends.base import FinishReason, Generator, Prompt, Sampling, TextDelta, Usage
 from generation.citations import Citation
+from generation.contradictions import contradictions
 from generation.evidence import content_terms
 from generation.packing import Packed, pack
 from generation.prompts import PromptTemplate
-from generation.writing import Outcome, Writing
+from generation.support import Span
+from generation.writing import Outcome, Unsupported, Writing
+from retrieval.embedders.base import Embedder
 from retrieval.indexes.base import Scope
 from retrieval.passages import Passage
 from retrieval.searcher import PassageSearch, Ranking, SearchRequest, SearchResult
@@ -64,6 +67,10 @@ class Answer:
     usage: Usage
     # Of the generator, see Finished; what it refused below is its own setting.
     evidence: float | None = None
+    # Sentences that no footnote supports, as ranges of the text, where the service flags them.
+    unsupported: Sequence[Span] = ()
+    # Pairs of footnote numbers whose quotes contradict each other.
+    contradictions: Sequence[tuple[int, int]] = ()
     index_version: int
     # Name, version and SHA-256 of the prompt template.
     prompt: Mapping[str, Any]
@@ -79,9 +86,19 @@ class Answerer:
     """Searches, prompts, generates and cites. Every citation that it gives out was re-read from the stored text."""
 
     def __init__(
-        self, database: Database, searcher: PassageSearch, generator: Generator, template: PromptTemplate
+        self,
+        database: Database,
+        searcher: PassageSearch,
+        generator: Generator,
+        template: PromptTemplate,
+        *,
+        embedder: Embedder | None = None,
+        unsupported: Unsupported = Unsupported.FLAG,
     ) -> None:
+        """`embedder`: compares claims with sources in meaning too; without one their words decide."""
         self._database = database
+        self._embedder = embedder
+        self._unsupported = unsupported
         self._searcher = searcher
         self._generator = generator
         self._template = template
@@ -94,7 +111,7 @@ class Answerer:
         nonce = secrets.token_hex(8)
         prompt = self._template.render(request.full_question, packed.sources, nonce=nonce)
         started = time.perf_counter()
-        writing = Writing(self._database, packed)
+        writing = Writing(self._database, packed, embedder=self._embedder, unsupported=self._unsupported)
         yield from writing.run(self._generator.generate(prompt, sampling=request.sampling, cancelled=cancelled))
         seconds = {**found.seconds, "generate": time.perf_counter() - started}
         yield self._finish(found, packed, prompt, nonce, writing, seconds)
@@ -135,6 +152,8 @@ class Answerer:
             finish_reason=writing.finished.reason,
             usage=writing.finished.usage,
             evidence=writing.finished.evidence,
+            unsupported=writing.unsupported,
+            contradictions=contradictions(writing.citations),
             index_version=found.index_version,
             prompt={"name": prompt.template, "version": prompt.version, "sha256": prompt.sha256},
             trace={
@@ -153,6 +172,7 @@ class Answerer:
                     for p in found.passages
                 ],
                 "dropped_markers": writing.dropped_markers,
+                "dropped_sentences": writing.dropped_sentences,
                 "evidence": writing.finished.evidence,
                 "seconds": dict(seconds),
             },

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, Field
 
 from api.wire.common import Metadata, WireModel, check_length
-from api.wire.response_stream import citation_object
+from api.wire.response_stream import citation_object, doubts
 from api.wire.responses import MAX_CONTEXT_CHARS
 from api.wire.search import FileSearch
 from catalog.errors import InvalidRequest, UnsupportedParameter
@@ -194,6 +194,7 @@ def _own_fields(answer: Answer) -> dict[str, Any]:
     return {
         "citations": [citation_object(citation) for citation in answer.citations],
         "outcome": answer.outcome.value,
+        **doubts(answer),
         "seconds": {name: round(value, 6) for name, value in answer.trace["seconds"].items()},
     }
 

@@ -11,6 +11,7 @@ import jinja2
 
 from catalog.errors import ConfigurationError
 from generation.backends.base import NO_ANSWER, Message, Prompt, Source
+from generation.visible import visible, visible_attribute
 
 _FENCE: Final = "+++"
 
@@ -35,9 +36,9 @@ class PromptTemplate:
             "sources": [
                 {
                     "number": source.number,
-                    "document": source.passage.chunk.filename,
+                    "document": visible_attribute(source.passage.chunk.filename),
                     "page": source.passage.chunk.page,
-                    "text": source.text,
+                    "text": visible(source.text),
                 }
                 for source in sources
             ],
