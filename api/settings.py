@@ -18,7 +18,6 @@ from pydantic_settings import (
 
 from catalog.errors import ConfigurationError
 from generation.backends.extractive import MIN_EVIDENCE
-from generation.writing import Unsupported
 from ingest.documents import MAX_TEXT_CHARS
 from ingest.sources.allowed_hosts import AllowedHosts
 from retrieval.fusion import DenseWeight
@@ -147,8 +146,8 @@ class Settings(BaseSettings):
         description="extractive: evidence of the best sentence below which it does not answer.",
     )
 
-    unsupported_sentences: Unsupported = Field(
-        Unsupported.FLAG,
+    unsupported_sentences: Literal["keep", "flag", "drop", "refuse"] = Field(
+        "flag",
         description="Sentences of an answer that no source supports: keep, flag (name them beside the text), drop, or "
         "refuse (the whole answer). With drop text leaves sentence by sentence, with refuse at the end.",
     )

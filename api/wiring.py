@@ -19,6 +19,7 @@ from generation.answerer import Answerer
 from generation.backends.base import Generator
 from generation.backends.opener import open_generator
 from generation.prompts import load_template
+from generation.writing import Unsupported
 from ingest.pipeline import Pipeline
 from ingest.sandbox import ParseLimits
 from ingest.unpacking import ArchiveLimits
@@ -136,7 +137,7 @@ def _open_engine(
             generator,
             load_template("answer"),
             embedder=embedder,
-            unsupported=settings.unsupported_sentences,
+            unsupported=Unsupported(settings.unsupported_sentences),
         ),
     )
 

@@ -23,7 +23,7 @@ _TAG_BEGINNING: Final = re.compile(r"<[A-Za-z/!]")
 # Letters and digits decide nothing by themselves; every other character may.
 _STEP: Final = re.compile(r"[A-Za-z0-9]+|.", re.DOTALL)
 # Left of an index in code: `values[0]`, `rows()[1]`, `table[2][0]`.
-_INDEXED: Final = re.compile(r"""[\w.)\]"']*[A-Za-z_)\]"']\Z""")
+_INDEXED: Final = re.compile(r"""[\w.()\]"']*[A-Za-z_)\]"']\Z""")
 # What stays of an index that stands in no source.
 _NO_INDEX: Final = "[…]"
 # Code between so many backticks or more may have several lines.

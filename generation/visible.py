@@ -22,7 +22,7 @@ _CHAT_TOKEN: Final = re.compile(
     re.IGNORECASE,
 )
 # What could end the quotation marks of a mark's attribute, the mark itself or its line.
-_IN_ATTRIBUTES: Final = re.compile(r'["<>&\t\n]')
+_IN_ATTRIBUTES: Final = re.compile(r'["<>&\t\n\r]')
 
 
 def visible(text: str) -> str:

@@ -139,6 +139,8 @@ class Writing:
             yield from self._give_out(part)
 
     def _end_claim(self) -> Iterator[TextDelta | Citation]:
+        if not self._parts and not self._marked:
+            return
         written = "".join(part if isinstance(part, str) else part.text for part in self._parts)
         wanted = list(dict.fromkeys(self._marked))
         citations = self._cite(written, wanted)
