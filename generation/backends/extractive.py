@@ -138,8 +138,9 @@ class ExtractiveGenerator:
 
 
 def choose_quotes(candidates: Sequence[Candidate]) -> list[Candidate]:
-    """Return what to quote, from candidates that are sorted best first: the best, what is nearly as good, and what
-    contradicts the best.
+    """Return what to quote, from candidates that are sorted best first.
+
+    The best, those that are nearly as good, and those of other documents that contradict it.
     """
     chosen: list[Candidate] = []
     for candidate in candidates:
@@ -147,7 +148,7 @@ def choose_quotes(candidates: Sequence[Candidate]) -> list[Candidate]:
         if len(chosen) == _MAX_QUOTES or candidate.evidence < _NEAR_ENOUGH_TO_CONTRADICT * best.evidence:
             break
         is_wanted = candidate.evidence >= _NEAR_BEST * best.evidence or (
-            candidate.source is not best.source and contradict(candidate.text, best.text)
+            _is_of_other_document(candidate, best) and contradict(candidate.text, best.text)
         )
         if is_wanted and not any(_repeats(candidate, other) for other in chosen):
             chosen.append(candidate)
@@ -198,6 +199,10 @@ def _nearness(vectors: Vectors, query: Vectors) -> float:
 
 def _context(source: Source) -> str:
     return f"{source.passage.chunk.filename} {source.passage.chunk.context}"
+
+
+def _is_of_other_document(candidate: Candidate, other: Candidate) -> bool:
+    return candidate.source.passage.chunk.document_id != other.source.passage.chunk.document_id
 
 
 def _repeats(candidate: Candidate, other: Candidate) -> bool:
