@@ -6,7 +6,7 @@ from itertools import combinations
 from typing import Final
 
 from generation.citations import Citation
-from generation.evidence import content_terms
+from generation.evidence import content_terms, function_words
 from retrieval.analysis import fold
 
 _CURRENCIES: Final = r"eur|usd|gbp|chf|€|\$|£|¥"
@@ -45,7 +45,8 @@ def quantities(text: str) -> Mapping[str, frozenset[str]]:
     """Return the numbers in `text` by their unit, both folded; "" is the unit of a number without one."""
     found: dict[str, frozenset[str]] = {}
     for match in _QUANTITY.finditer(fold(text)):
-        unit = match["before"] or (match["behind"] or "").rstrip("s")
+        behind = match["behind"] or ""
+        unit = match["before"] or ("" if behind in function_words() else behind.rstrip("s"))
         number = match["number"].replace(",", ".")
         found[unit] = found.get(unit, frozenset()) | {number}
     return found

@@ -68,10 +68,10 @@ class SupportFinder:
         First choice: the claim word for word, blanks, case and markers apart. Else the sentence, or two neighbouring
         ones, that support the claim's last sentence; see `judge`.
         """
+        claim, plain = without_markers(claim), without_markers(text)
         sentences = [claim[start:end] for start, end in split_sentences(claim)]
         if not sentences:
             return None
-        plain = without_markers(text)
         for wording in (claim.strip(), sentences[-1]):
             if span := _find_words(wording.strip(_QUOTATION_MARKS), plain):
                 return span

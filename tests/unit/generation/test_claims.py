@@ -35,7 +35,10 @@ def a_claim(text: str, *numbers: int) -> Claim:
         ([a_claim("It weighs 40 kg. The red pump is checked every spring.", 1)], []),
         ([a_claim("The red pump weighs 40 kg", 1), a_claim(" and the roof was covered with slate.", 2)], []),
         ([a_claim("The roof was covered with slate", 2), a_claim(" by an old giant.")], []),
-        ([a_claim("It weighs 40 kg", 1), a_claim(" and sings at night.")], ["It weighs 40 kg and sings at night."]),
+        (
+            [a_claim("It weighs 40 kg", 1), a_claim(" and sings to old giants at night.")],
+            ["It weighs 40 kg and sings to old giants at night."],
+        ),
         ([a_claim("---\n\n"), a_claim("It weighs 40 kg.", 1)], []),
     ],
 )
