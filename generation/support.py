@@ -12,11 +12,11 @@ from retrieval.embedders.base import Embedder, Vectors
 from retrieval.sentences import split_sentences
 
 # Share of a claim's words that a sentence must hold to support it when it is not quoted word for word.
-MIN_SHARE: Final = 0.5
+MIN_SHARE: Final = 0.6
 # And how many of them at least, if not all: "the pump is new" is not supported by what else is said of the pump.
 MIN_WORDS: Final = 2
 # Their share where the sentence is also this near to it in meaning (cosine). Measured: docs/benchmarks.md, "Support".
-MIN_SHARE_IF_NEAR: Final = 0.35
+MIN_SHARE_IF_NEAR: Final = 0.4
 MIN_NEARNESS: Final = 0.75
 _DIGIT: Final = re.compile(r"\d")
 # `1.5`, `1,000`, `4.3.1`: a number with its decimals, of which a part is another number.
