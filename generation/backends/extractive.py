@@ -25,7 +25,7 @@ _MAX_NEIGHBOURS: Final = 3
 _MAX_QUOTES: Final = 3
 _NEAR_BEST: Final = 0.92
 # And one that contradicts the best: whoever asks has to see both.
-_NEAR_ENOUGH_TO_CONTRADICT: Final = 0.8
+_NEAR_ENOUGH_TO_CONTRADICT: Final = 0.7
 # Shares in the evidence: nearness in meaning, words of the question, rank of the passage; and the cost of length.
 _MEANING: Final = 0.5
 _WORDS: Final = 0.35
@@ -140,7 +140,7 @@ class ExtractiveGenerator:
 def choose_quotes(candidates: Sequence[Candidate]) -> list[Candidate]:
     """Return what to quote, from candidates that are sorted best first.
 
-    The best, those that are nearly as good, and those of other documents that contradict it.
+    The best, those that are nearly as good, and of each other document the first that contradicts the best.
     """
     chosen: list[Candidate] = []
     for candidate in candidates:
@@ -148,7 +148,7 @@ def choose_quotes(candidates: Sequence[Candidate]) -> list[Candidate]:
         if len(chosen) == _MAX_QUOTES or candidate.evidence < _NEAR_ENOUGH_TO_CONTRADICT * best.evidence:
             break
         is_wanted = candidate.evidence >= _NEAR_BEST * best.evidence or (
-            _is_of_other_document(candidate, best) and contradict(candidate.text, best.text)
+            contradict(candidate.text, best.text) and not any(_is_of_document(candidate, one) for one in chosen)
         )
         if is_wanted and not any(_repeats(candidate, other) for other in chosen):
             chosen.append(candidate)
@@ -201,8 +201,8 @@ def _context(source: Source) -> str:
     return f"{source.passage.chunk.filename} {source.passage.chunk.context}"
 
 
-def _is_of_other_document(candidate: Candidate, other: Candidate) -> bool:
-    return candidate.source.passage.chunk.document_id != other.source.passage.chunk.document_id
+def _is_of_document(candidate: Candidate, other: Candidate) -> bool:
+    return candidate.source.passage.chunk.document_id == other.source.passage.chunk.document_id
 
 
 def _repeats(candidate: Candidate, other: Candidate) -> bool:
