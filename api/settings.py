@@ -255,6 +255,11 @@ class Settings(BaseSettings):
     cache_max_bytes: int = Field(
         64 * 1024**2, gt=0, description="Memory of a process for each of the two, searches and answers."
     )
+    unsupported_sentences: Literal["keep", "flag", "drop", "refuse"] = Field(
+        "flag",
+        description="Sentences of an answer that no source supports: keep, flag (name them beside the text), drop, or "
+        "refuse (the whole answer). With drop text leaves sentence by sentence, with refuse at the end.",
+    )
 
     concurrent_answers: int = Field(
         8, ge=1, le=1000, description="Answers that one API process writes at once; more wait in line."

@@ -26,6 +26,7 @@ from generation.completion import has_language_model
 from generation.conversation import Rewriter
 from generation.prompts import PromptRegistry, PromptTask, PromptTemplate
 from generation.prompts.cases import open_prompt
+from generation.writing import Unsupported
 from ingest.pipeline import Pipeline
 from ingest.sandbox import ParseLimits
 from ingest.unpacking import ArchiveLimits
@@ -192,6 +193,8 @@ def _make_answerer(profile: Profile, database: Database, search: VersionedSearch
             price=price_of(settings),
             rewriter=_make_rewriter(settings, generator),
             reads_neighbours=settings.read_neighbours and has_language_model(generator),
+            embedder=embedder,
+            unsupported=Unsupported(settings.unsupported_sentences),
         )
     if not settings.answer_cache:
         return answerer

@@ -10,6 +10,7 @@ from catalog import documents
 from catalog.database import Database
 from generation.backends.base import Finished, FinishReason, Generator, Prompt, Sampling, TextDelta, Usage
 from generation.citations import Citation
+from generation.contradictions import contradictions
 from generation.conversation import Asked, Rewriter, by_rule
 from generation.packing import Packed, pack
 from generation.prices import Price
@@ -17,8 +18,10 @@ from generation.prompts import PromptTemplate
 from generation.reasoning import Reasoning
 from generation.replay import recorded_prompt
 from generation.steps import queries_in_steps
+from generation.support import Span
 from generation.turns import Turn, file_ids_of
-from generation.writing import Outcome, Writing
+from generation.writing import Outcome, Unsupported, Writing
+from retrieval.embedders.base import Embedder
 from retrieval.indexes.base import Scope
 from retrieval.passages import Passage
 from retrieval.searcher import PassageSearch, Ranking, SearchRequest, SearchResult
@@ -62,6 +65,10 @@ class Answer:
     usage: Usage
     # Of the generator, see Finished; what it refused below is its own setting.
     evidence: float | None = None
+    # Sentences that no footnote supports, as ranges of the text, where the service flags them.
+    unsupported: Sequence[Span] = ()
+    # Pairs of footnote numbers whose quotes contradict each other.
+    contradictions: Sequence[tuple[int, int]] = ()
     index_version: int
     # Name, version and SHA-256 of the prompt template.
     prompt: Mapping[str, Any]
@@ -112,16 +119,21 @@ class Answerer:
         price: Price | None = None,
         rewriter: Rewriter | None = None,
         reads_neighbours: bool = False,
+        embedder: Embedder | None = None,
+        unsupported: Unsupported = Unsupported.FLAG,
     ) -> None:
         """`price`: of the generator's tokens, where answers have a cost.
 
         `rewriter`: reads follow-up questions by a language model; without it they are read by rule.
         `reads_neighbours`: what the generator has room for besides the passages that were found is filled with what
         stands directly before and after them.
+        `embedder`: compares claims with sources in meaning too; without one their words decide.
         """
         self.generator = generator
         self._price = price
         self._database = database
+        self._embedder = embedder
+        self._unsupported = unsupported
         self._searcher = searcher
         self._template = template
         self._rewriter = rewriter
@@ -147,7 +159,7 @@ class Answerer:
             asked.question, packed.sources, nonce=nonce, turns=asked.turns, earlier=asked.earlier
         )
         started = time.perf_counter()
-        writing = Writing(self._database, packed)
+        writing = self._writing(packed)
         pieces = self._pieces(prompt, request.sampling, cancelled, reasoning := self._reasoning())
         yield from writing.run(pieces)
         seconds |= {**found.seconds, "generate": time.perf_counter() - started}
@@ -175,10 +187,13 @@ class Answerer:
 
     def write_again(self, prompt: Prompt, sampling: Sampling) -> Writing:
         """Let the generator write from a prompt that was rendered before, and return what came of it, to its end."""
-        writing = Writing(self._database, Packed(sources=prompt.sources, left_out=(), cut={}))
+        writing = self._writing(Packed(sources=prompt.sources, left_out=(), cut={}))
         for _ in writing.run(self._pieces(prompt, sampling, lambda: False, self._reasoning())):
             pass
         return writing
+
+    def _writing(self, packed: Packed) -> Writing:
+        return Writing(self._database, packed, embedder=self._embedder, unsupported=self._unsupported)
 
     def _reasoning(self) -> Reasoning | None:
         return Reasoning(self._template.answer_mark) if self._template.answer_mark else None
@@ -243,6 +258,8 @@ class Answerer:
             finish_reason=writing.finished.reason,
             usage=writing.finished.usage,
             evidence=writing.finished.evidence,
+            unsupported=writing.unsupported,
+            contradictions=contradictions(writing.citations),
             index_version=found.index_version,
             prompt=self.prompt,
             trace={
@@ -265,6 +282,7 @@ class Answerer:
                     for p in found.passages
                 ],
                 "dropped_markers": writing.dropped_markers,
+                "dropped_sentences": writing.dropped_sentences,
                 "evidence": writing.finished.evidence,
                 "cost": self._price.of(writing.finished.usage) if self._price else None,
             },

@@ -7,6 +7,7 @@ from typing import Final
 
 from catalog.documents import StoredChunk
 from generation.backends.base import Source
+from generation.visible import visible, visible_attribute
 from retrieval.passages import Passage
 from retrieval.sentences import split_sentences
 
@@ -69,8 +70,8 @@ def heading(chunk: StoredChunk) -> dict[str, str | int | None]:
     """Return what a prompt says of where a passage comes from, None where nothing is known.
 
     document: the file's name. section: its title and the headings over the passage. columns: the header row of the
-    table that it is a part of. page: the first. date: the file's attribute of that name. No value holds a line end or
-    a double quote, so that it cannot end the attribute that it stands in.
+    table that it is a part of. page: the first. date: the file's attribute of that name. No value can end the quotation
+    marks that it stands in, nor its line.
     """
     section, _, columns = chunk.context.partition("\n")
     date = chunk.attributes.get("date")
@@ -86,7 +87,7 @@ def heading(chunk: StoredChunk) -> dict[str, str | int | None]:
 def cost(passage: Passage, count_tokens: Callable[[str], int]) -> int:
     """Return the tokens of a passage in a prompt of the package."""
     values = " ".join(f'{name}="{value}"' for name, value in heading(passage.chunk).items() if value is not None)
-    return count_tokens(f'<source-{_CODE} number="10" {values}>\n{passage.chunk.text}\n</source-{_CODE}>')
+    return count_tokens(f'<source-{_CODE} number="10" {values}>\n{visible(passage.chunk.text)}\n</source-{_CODE}>')
 
 
 def _fit(passage: Passage, budget: int, count_tokens: Callable[[str], int]) -> Passage | None:
@@ -117,4 +118,4 @@ def _repeats(passage: Passage, taken: Passage) -> bool:
 
 
 def _inline(text: str) -> str:
-    return " ".join(text.split()).replace('"', "'")
+    return visible_attribute(" ".join(text.split()).replace('"', "'"))

@@ -13,10 +13,10 @@ from retrieval.stemming import stem
 FORMAT: Final = 1
 
 # Scripts written without spaces: Thai, Lao, Khmer, Myanmar, Japanese, Chinese. They are cut into bigrams.
-_UNSPACED: Final = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
+UNSPACED: Final = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
 # Signs among them are no parts of words: `・`, `။`, `฿`.
 _SIGNS: Final = "".join(c for c in map(chr, range(0x0E00, 0x3100)) if unicodedata.category(c)[0] in "PSZC")
-_UNSPACED_CHARACTER: Final = f"(?:(?![{re.escape(_SIGNS)}])[{_UNSPACED}])"
+_UNSPACED_CHARACTER: Final = f"(?:(?![{re.escape(_SIGNS)}])[{UNSPACED}])"
 _UNSPACED_RUN: Final = re.compile(f"{_UNSPACED_CHARACTER}+")
 # Accents of alphabetic scripts (U+0300 to U+036F); vowel points of Hebrew and Arabic, which most texts leave out, with
 # the hamza and madda that NFD parts from their letters; the Arabic stroke that stretches words; hyphens and joiners
@@ -34,8 +34,8 @@ def _ranges(codes: Iterator[int]) -> str:
 
 # Vowel signs and the like, letters to the readers of Indic scripts: to `re` they are none.
 _MARKS: Final = _ranges(c for c in range(0x370, sys.maxunicode) if unicodedata.category(chr(c))[0] == "M")
-_PLAIN: Final = rf"[^\W_{_UNSPACED}]"
-_WORD_CHARACTERS: Final = rf"{_PLAIN}++(?:(?:(?![{_UNSPACED}])[{_MARKS}])++{_PLAIN}*+)*+"
+_PLAIN: Final = rf"[^\W_{UNSPACED}]"
+_WORD_CHARACTERS: Final = rf"{_PLAIN}++(?:(?:(?![{UNSPACED}])[{_MARKS}])++{_PLAIN}*+)*+"
 # A word, or several joined as in part numbers, versions and addresses: `PX-200/4`, `v2.1.0`, `c++`, `a_b`.
 _WORD: Final = re.compile(rf"{_WORD_CHARACTERS}(?:[-_./'+#]+{_WORD_CHARACTERS})*[+#]*|{_UNSPACED_CHARACTER}+")
 _JOINT: Final = re.compile(r"[-_./'+#]+")

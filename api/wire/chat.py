@@ -8,7 +8,7 @@ from pydantic import BaseModel, Field
 
 from api.wire.common import Metadata, WireModel, check_length
 from api.wire.items import turns_of
-from api.wire.response_stream import citation_object
+from api.wire.response_stream import citation_object, doubts
 from api.wire.search import FileSearch
 from catalog.errors import InvalidRequest, UnsupportedParameter
 from catalog.ids import CHAT_COMPLETION, new_id
@@ -195,6 +195,7 @@ def _own_fields(answer: Answer) -> dict[str, Any]:
     return {
         "citations": [citation_object(citation) for citation in answer.citations],
         "outcome": answer.outcome.value,
+        **doubts(answer),
         "seconds": {name: round(value, 6) for name, value in answer.trace["seconds"].items()},
     }
 

@@ -126,6 +126,7 @@ class ResponseStream:
                 "total_tokens": answer.usage.input_tokens + answer.usage.output_tokens,
             },
             "outcome": answer.outcome.value,
+            **doubts(answer),
             "seconds": {name: round(value, 6) for name, value in answer.trace["seconds"].items()},
         }
 
@@ -188,6 +189,14 @@ def citation_object(citation: Citation) -> dict[str, Any]:
         "box": chunk.box if citation.page == chunk.page else None,
         "chunk_id": chunk_id(chunk.chunk_id),
         "score": citation.source.passage.score,
+    }
+
+
+def doubts(answer: Answer) -> dict[str, Any]:
+    """Return Footnote's fields on what a reader should not trust: ranges of the text, and pairs of footnotes."""
+    return {
+        "unsupported": [{"start": start, "end": end} for start, end in answer.unsupported],
+        "contradictions": [list(pair) for pair in answer.contradictions],
     }
 
 

@@ -8,7 +8,9 @@ from typing import Final
 import numpy as np
 
 from generation.backends.base import NO_ANSWER, Finished, FinishReason, Prompt, Sampling, Source, TextDelta, Usage
+from generation.contradictions import contradict
 from generation.evidence import content_terms, coverage, identifiers, names_all
+from generation.markers import without_markers
 from retrieval.embedders.base import Embedder, Vectors
 from retrieval.sentences import split_sentences
 
@@ -22,6 +24,8 @@ _MAX_NEIGHBOURS: Final = 3
 # Quotes at most, and how close to the best one the others must come.
 _MAX_QUOTES: Final = 3
 _NEAR_BEST: Final = 0.92
+# And one that contradicts the best: whoever asks has to see both.
+_NEAR_ENOUGH_TO_CONTRADICT: Final = 0.7
 # Shares in the evidence: nearness in meaning, words of the question, rank of the passage; and the cost of length.
 _MEANING: Final = 0.5
 _WORDS: Final = 0.35
@@ -61,8 +65,8 @@ class Candidate:
 
     @property
     def text(self) -> str:
-        """The words as one line; a table row without its outer bars."""
-        return " ".join(self.source.text[self.start : self.end].split()).strip("| ")
+        """The words as one line; a table row without its outer bars, and without what would be read as a marker."""
+        return " ".join(without_markers(self.source.text[self.start : self.end]).split()).strip("| ")
 
 
 class ExtractiveGenerator:
@@ -82,7 +86,8 @@ class ExtractiveGenerator:
         self, prompt: Prompt, *, sampling: Sampling, cancelled: Callable[[], bool]
     ) -> Iterator[TextDelta | Finished]:
         candidates = self.candidates(prompt.question, prompt.sources)
-        quotes = choose_quotes(candidates, min_evidence=self._min_evidence)
+        evidence = candidates[0].evidence if candidates else 0.0
+        quotes = choose_quotes(candidates) if evidence >= self._min_evidence else []
         read = sum(self.count_tokens(text) for text in (prompt.question, *(s.text for s in prompt.sources)))
         written, reason = 0, FinishReason.STOP
         if not quotes:
@@ -97,7 +102,6 @@ class ExtractiveGenerator:
                 break
             yield TextDelta(text=f"{chr(10) * 2 if position else ''}{quote.text} [{quote.source.number}]")
             written += tokens
-        evidence = candidates[0].evidence if candidates else 0.0
         yield Finished(reason=reason, usage=Usage(input_tokens=read, output_tokens=written), evidence=evidence)
 
     def candidates(self, question: str, sources: Sequence[Source]) -> list[Candidate]:
@@ -118,11 +122,9 @@ class ExtractiveGenerator:
         found = []
         for (first, last), meaning, context, words in zip(groups, meanings, contexts, covered, strict=True):
             source = sentences[first].source
+            nearness = _nearness(vectors[first:last], query)
             evidence = (
-                _MEANING * _nearness(vectors[first:last], query)
-                + _WORDS * words
-                + _RANK * source.passage.score
-                - _LENGTH_COST * (last - first - 1)
+                _MEANING * nearness + _WORDS * words + _RANK * source.passage.score - _LENGTH_COST * (last - first - 1)
             )
             if not names_all(f"{context} {meaning}", named):
                 evidence *= _NAMED_NEARBY if names_all(f"{context} {source.text}", named) else _NOT_NAMED
@@ -135,15 +137,20 @@ class ExtractiveGenerator:
         """The embedder belongs to who made it."""
 
 
-def choose_quotes(candidates: Sequence[Candidate], *, min_evidence: float) -> list[Candidate]:
-    """Return what to quote, from candidates that are sorted best first: [] when even the best is too weak."""
-    if not candidates or candidates[0].evidence < min_evidence:
-        return []
+def choose_quotes(candidates: Sequence[Candidate]) -> list[Candidate]:
+    """Return what to quote, from candidates that are sorted best first.
+
+    The best, those that are nearly as good, and of each other document the first that contradicts the best.
+    """
     chosen: list[Candidate] = []
     for candidate in candidates:
-        if len(chosen) == _MAX_QUOTES or candidate.evidence < _NEAR_BEST * candidates[0].evidence:
+        best = candidates[0]
+        if len(chosen) == _MAX_QUOTES or candidate.evidence < _NEAR_ENOUGH_TO_CONTRADICT * best.evidence:
             break
-        if not any(_repeats(candidate, other) for other in chosen):
+        is_wanted = candidate.evidence >= _NEAR_BEST * best.evidence or (
+            contradict(candidate.text, best.text) and not any(_is_of_document(candidate, one) for one in chosen)
+        )
+        if is_wanted and not any(_repeats(candidate, other) for other in chosen):
             chosen.append(candidate)
     return chosen
 
@@ -192,6 +199,10 @@ def _nearness(vectors: Vectors, query: Vectors) -> float:
 
 def _context(source: Source) -> str:
     return f"{source.passage.chunk.filename} {source.passage.chunk.context}"
+
+
+def _is_of_document(candidate: Candidate, other: Candidate) -> bool:
+    return candidate.source.passage.chunk.document_id == other.source.passage.chunk.document_id
 
 
 def _repeats(candidate: Candidate, other: Candidate) -> bool:

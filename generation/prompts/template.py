@@ -2,7 +2,7 @@
 
 import hashlib
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Final, Literal, cast
@@ -14,6 +14,7 @@ from catalog.errors import ConfigurationError
 from generation.backends.base import NO_ANSWER, Message, Prompt, Source
 from generation.packing import heading
 from generation.turns import Turn
+from generation.visible import visible
 
 _FENCE: Final = "+++"
 _ROLES: Final = ("system", "user", "assistant")
@@ -63,7 +64,7 @@ class PromptTemplate:
             question=question,
             nonce=nonce,
             no_answer=NO_ANSWER,
-            turns=[{"question": turn.question, "answer": turn.answer} for turn in turns],
+            turns=turns,
             earlier=earlier,
             sources=[
                 {"number": source.number, **heading(source.passage.chunk), "text": source.text} for source in sources
@@ -72,8 +73,11 @@ class PromptTemplate:
         return self.prompt(messages, question=question, sources=sources)
 
     def messages(self, **values: Any) -> list[Message]:
-        """Return the blocks as messages, in the order of the file. Raises jinja2.TemplateError."""
-        context = self.template.new_context(values)
+        """Return the blocks as messages, in the order of the file. Raises jinja2.TemplateError.
+
+        What is hidden in a value is shown, and what a chat template means is put into other signs: whoever wrote it.
+        """
+        context = self.template.new_context({name: _shown(value) for name, value in values.items()})
         return [
             Message(role=_role(name), content="".join(render(context)).strip())
             for name, render in self.template.blocks.items()
@@ -88,6 +92,19 @@ class PromptTemplate:
             version=self.version,
             sha256=self.sha256,
         )
+
+
+def _shown(value: Any) -> Any:
+    match value:
+        case str():
+            return visible(value)
+        case Turn():
+            return {"question": visible(value.question), "answer": visible(value.answer)}
+        case Mapping():
+            return {name: _shown(one) for name, one in value.items()}
+        case list() | tuple():
+            return [_shown(one) for one in value]
+    return value
 
 
 def parse_template(name: str, text: str) -> PromptTemplate:

@@ -130,6 +130,17 @@ def test_the_response_holds_what_was_streamed() -> None:
     assert stream.response["metadata"] == {"k": "v"}
 
 
+def test_doubts_are_named() -> None:
+    """Sentences without support as ranges, contradicting footnotes as pairs; without any the fields are empty."""
+    answer = an_answer(unsupported=[(0, 5)], contradictions=[(1, 2)])
+    stream, plain = a_stream(), a_stream()
+    list(events_of(stream, [*whole_answer()[:-1], answer]))
+    list(events_of(plain, whole_answer()))
+    assert stream.response["unsupported"] == [{"start": 0, "end": 5}]
+    assert stream.response["contradictions"] == [[1, 2]]
+    assert (plain.response["unsupported"], plain.response["contradictions"]) == ([], [])
+
+
 def test_results_are_shown_only_when_they_are_asked_for() -> None:
     """They are always in the response, and left out of what is sent: of the items, and of the responses of events."""
     stream = a_stream()

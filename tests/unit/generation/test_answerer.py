@@ -264,7 +264,7 @@ def test_a_long_passage_is_cut_and_its_footnotes_hold(desk: Desk, blobs: BlobSto
     document_id = publish_text(desk.database, blobs, desk.store, long.strip())
     answer = desk.ask(ScriptedModel(f"{PUMP} [1]", source_tokens=40), "Other things written here too")[-1]
     ((chunk_id, end),) = answer.trace["cut"].items()
-    assert (int(chunk_id), 0 < end < len(long)) == (answer.trace["sources"][0], True)
+    assert (int(chunk_id), 0 < end < len(long)) == (answer.trace["sources"][0]["chunk_id"], True)
     (citation,) = answer.citations
     assert (citation.source.passage.chunk.document_id, citation.quote) == (document_id, PUMP)
 

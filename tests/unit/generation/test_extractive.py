@@ -87,11 +87,28 @@ def test_equal_sentences_are_quoted_once(generator: ExtractiveGenerator) -> None
     """Sources that say the same are one quote; at most three are made, none far below the best."""
     same = generator.candidates("red pump", a_prompt("red pump", *["The red pump is here."] * 3).sources)
     assert len(same) == 3
-    assert [quote.source.number for quote in choose_quotes(same, min_evidence=0.1)] == [1]
+    assert [quote.source.number for quote in choose_quotes(same)] == [1]
     many = [f"The red pump {n} is here." for n in range(6)]
-    quotes = choose_quotes(generator.candidates("red pump", a_prompt("red pump", *many).sources), min_evidence=0.1)
+    quotes = choose_quotes(generator.candidates("red pump", a_prompt("red pump", *many).sources))
     assert 1 <= len(quotes) <= 3
     assert all(quote.evidence >= 0.9 * quotes[0].evidence for quote in quotes)
+
+
+def test_a_quote_that_contradicts_the_best_is_quoted_too(generator: ExtractiveGenerator) -> None:
+    """Two sources with other numbers for the same thing are both seen, though one fits less well."""
+    prompt = a_prompt(
+        "meal allowance full day",
+        "| Meal allowance | Rate |\n| --- | --- |\n| Meal allowance, full day away | EUR 42 |",
+        "The meal allowance for a full day of travel was raised to EUR 34 in spring.",
+    )
+    quotes = choose_quotes(generator.candidates(prompt.question, prompt.sources))
+    assert {quote.source.number for quote in quotes} == {1, 2}
+
+
+def test_what_reads_like_a_marker_is_not_quoted(generator: ExtractiveGenerator) -> None:
+    """The only number behind a sentence is that of its source."""
+    text, _ = write(generator, a_prompt("When is the red pump checked?", "The red pump is checked[7] in spring.[2]"))
+    assert text == "The red pump is checked in spring. [1]"
 
 
 def test_a_sentence_over_two_lines_is_quoted_as_one(generator: ExtractiveGenerator) -> None:
