@@ -15,6 +15,7 @@ from sqlalchemy import func, select, update
 from catalog import background
 from catalog.models import AnswerEvent, AnswerRecord
 from generation.backends.base import Finished, FinishReason, Generator, Prompt, Sampling, TextDelta, Usage
+from generation.backends.extractive import ExtractiveGenerator
 from tests.integration.conftest import HOUSE, Footnote, StartFootnote
 
 QUESTION = "Who installed the boiler in the cellar?"
@@ -276,7 +277,7 @@ def test_an_error_of_the_generator_is_told(fresh: Footnote, house: str, monkeypa
     def generate(*_: object, **__: object) -> Any:
         raise RuntimeError("broken")
 
-    monkeypatch.setattr(type(fresh.services.generator), "generate", generate)
+    monkeypatch.setattr(ExtractiveGenerator, "generate", generate)
     failed = wait_for(fresh, begin(fresh, house))
     assert (failed["status"], failed["error"]["code"]) == ("failed", "server_error")
     assert stream(fresh, failed)[-1]["type"] == "response.failed"
