@@ -18,6 +18,7 @@ from catalog.database import Database
 from catalog.errors import NotFound
 from catalog.models import EmbeddingModel
 from generation.answerer import Answerer
+from generation.backends.base import Generator
 from generation.backends.opener import open_generator
 from generation.prompts import load_template
 from ingest.pipeline import Pipeline
@@ -67,6 +68,11 @@ class Services:
     @property
     def searcher(self) -> PassageSearch:
         return self.live
+
+    @property
+    def generator(self) -> Generator:
+        """That of the default profile."""
+        return _generator_of(self.profile_of(ANSWER_MODEL), self.embedder)
 
     @property
     def answerer(self) -> Answerer:
@@ -150,12 +156,16 @@ def _open_engine(
 
 def _make_answerer(profile: Profile, database: Database, search: PassageSearch, embedder: Embedder) -> Answerer:
     """Return what answers with a profile while this embedder is the current one. Raises ConfigurationError."""
-    settings = profile.settings
+    generator, settings = _generator_of(profile, embedder), profile.settings
     with naming(profile.name):
-        generator = profile.generator or open_generator(
-            "extractive", embedder=embedder, min_evidence=settings.min_evidence
-        )
         return Answerer(database, search, generator, load_template(settings.prompt), price=price_of(settings))
+
+
+def _generator_of(profile: Profile, embedder: Embedder) -> Generator:
+    """Return the language model of a profile, or what quotes with this embedder."""
+    if profile.generator is not None:
+        return profile.generator
+    return open_generator("extractive", embedder=embedder, min_evidence=profile.settings.min_evidence)
 
 
 def _make_reranker(settings: Settings) -> Reranker | None:
