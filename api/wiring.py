@@ -182,9 +182,7 @@ def _make_answerer(profile: Profile, database: Database, search: VersionedSearch
     """
     settings = profile.settings
     with naming(profile.name):
-        generator = profile.generator or open_generator(
-            "extractive", embedder=embedder, min_evidence=settings.min_evidence
-        )
+        generator = _generator_of(profile, embedder)
         answerer = Answerer(
             database,
             search,
@@ -226,6 +224,13 @@ def find_prompt(
     """Return a prompt that is fit for use. Raises ConfigurationError."""
     registry = PromptRegistry(folder=settings.prompts)
     return open_prompt(registry, name, task=task, count_tokens=generator.count_tokens)
+
+
+def _generator_of(profile: Profile, embedder: Embedder) -> Generator:
+    """Return the language model of a profile, or what quotes with this embedder."""
+    if profile.generator is not None:
+        return profile.generator
+    return open_generator("extractive", embedder=embedder, min_evidence=profile.settings.min_evidence)
 
 
 def _make_reranker(settings: Settings) -> Reranker | None:

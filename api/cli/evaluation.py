@@ -191,14 +191,14 @@ def _answer(settings: Settings, questions: Sequence[Question], documents: Path, 
     with fresh_services(settings) as services:
         store = ingest_folder(services, documents)
         scope = Scope(vector_store_ids=frozenset([store.id]))
-        profile = services.profile_of(ANSWER_MODEL)
-        asked = ask(questions, services.answerer, scope, profile.ranking, min_evidence=settings.min_evidence)
+        ranking = services.profile_of(ANSWER_MODEL).ranking
+        asked = ask(questions, services.answerer, scope, ranking, min_evidence=settings.min_evidence)
         with _progress() as progress:
             items = [item_of(one) for one in progress.track(asked, total=len(questions), description="Asking")]
         setup = {
             "data": data,
             "embedding": services.embedder.identity.key,
-            "generator": profile.generator.name if profile.generator else settings.generator,
+            "generator": services.generator.name,
             "prompt": "{name} {version}, {sha256}".format(**services.answerer.prompt),
             "min_evidence": settings.min_evidence,
             "dense_weight": settings.dense_weight,

@@ -209,12 +209,12 @@ class OpenAIGenerator:
 
     def _pause_s(self, attempt: int, fault: UpstreamFault, tried: Mapping[str, UpstreamFault]) -> float | None:
         """Return the seconds before the next attempt; None when there is to be none."""
-        if attempt > self._servers.retries or not self._budget.spend():
+        has_other = self._upstreams.admits_any(but=tried)
+        is_hopeless = fault.kind is FaultKind.REFUSED or not self._upstreams.admits_any()
+        if attempt > self._servers.retries or (is_hopeless and not has_other) or not self._budget.spend():
             return None
-        if self._upstreams.has_other(tried):
+        if has_other:
             return 0.0
-        if fault.kind is FaultKind.REFUSED:
-            return None
         return pause_s(
             attempt, first_s=self._servers.first_pause_s, asked_s=fault.retry_after_s, chance=random.random()
         )

@@ -150,11 +150,11 @@ class Upstreams:
         self._clock, self._observe = clock, observe
         self._lock = threading.RLock()
 
-    def has_other(self, tried: Collection[str]) -> bool:
-        """Whether a server is admitted that was not tried."""
+    def admits_any(self, *, but: Collection[str] = ()) -> bool:
+        """Whether a request may be sent now to a server that is not among `but`."""
         now = self._clock()
         with self._lock:
-            return any(one.breaker.admits(now) for one in self._upstreams if one.url not in tried)
+            return any(one.breaker.admits(now) for one in self._upstreams if one.url not in but)
 
     @contextmanager
     def turn(self, *, tried: Collection[str] = (), useless: Collection[str] = ()) -> Iterator[Turn]:

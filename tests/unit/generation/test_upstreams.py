@@ -133,7 +133,7 @@ def test_servers_are_asked_in_their_order_while_they_are_idle(clock: Clock) -> N
     assert url_of(upstreams, tried=("a",)) == "b"
     assert url_of(upstreams, tried=("a", "b")) == "a"
     assert url_of(upstreams, useless=("a",)) == "b"
-    assert (upstreams.has_other(("a",)), upstreams.has_other(("a", "b"))) == (True, False)
+    assert (upstreams.admits_any(but=("a",)), upstreams.admits_any(but=("a", "b"))) == (True, False)
     with pytest.raises(NoneAdmitted):
         url_of(upstreams, useless=("a", "b"))
 
