@@ -36,7 +36,7 @@ def test_a_short_document_is_summarised_at_once() -> None:
     code = asked.split("<text-")[1].split(">")[0]
     assert len(code) == 16
     assert f"<text-{code}>\n{TEXT}\n</text-{code}>" in asked
-    assert "The text is a document." in asked
+    assert "Summarise this document in at most 8 sentences." in asked
 
 
 def test_a_long_document_is_summarised_by_its_parts() -> None:
@@ -44,7 +44,7 @@ def test_a_long_document_is_summarised_by_its_parts() -> None:
     tasks, model = tasks_of("A lift carries much.", "Stairs are free.", "Lift and stairs.", source_tokens=11)
     assert tasks.summarize(TEXT) == "Lift and stairs."
     first, second, last = model.asked()
-    assert "The text is a part of a document." in first
+    assert "Summarise this part of a document in" in first
     assert "The goods lift carries 900 kg. It is checked every spring." in first
     assert "The stairs are kept free." in second
     assert "A lift carries much.\n\nStairs are free." in last
