@@ -1,8 +1,9 @@
 """Claims of an answer, and which of its sentences have no support. Pure."""
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Final
 
 from generation.citations import Citation
@@ -13,6 +14,7 @@ from retrieval.sentences import split_sentences
 
 # Punctuation behind a marker that still belongs to its claim.
 CLOSING_PUNCTUATION: Final = re.compile(r"[.!?,;:…。！？]*")
+_GLUED: Final = re.compile(r"(?<=[^\W\d_A-Z]{2})[.!?…]+(?=[A-ZÀ-Þ])")
 _SENTENCE_END: Final = re.compile(r"""[.!?…:。！？]["'”’»)\]*_]*\s*\Z|\n\s*\Z""")
 
 
@@ -50,9 +52,16 @@ def unsupported_sentences(claims: Sequence[Claim], locate: Callable[[str, str], 
 
     return [
         (start, end)
-        for start, end in split_sentences(text)
+        for start, end in _sentences(text)
         if not holds(text[start:end]) and not all(map(holds, _fragments(claims, start, end)))
     ]
+
+
+def _sentences(text: str) -> Iterator[Span]:
+    """Yield the sentences; a blank that is missing between two does not make them one."""
+    for start, end in split_sentences(text):
+        cuts = [match.end() for match in _GLUED.finditer(text, start, end)]
+        yield from pairwise([start, *cuts, end])
 
 
 def _fragments(claims: Sequence[Claim], start: int, end: int) -> list[str]:

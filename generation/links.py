@@ -20,6 +20,8 @@ _DOMAINS: Final = (
     "com|net|org|edu|gov|info|biz|io|co|me|ai|app|dev|site|online|link|click|xyz|top|shop|live|cloud|"
     "de|uk|eu|fr|es|it|nl|ch|at|ru|cn|jp|br|in|test|example|invalid|local|onion"
 )
+# Labels of a host name but for the last one, which a full stop parts.
+_HOST: Final = r"(?<![\w-])[\w-]{1,63}(?:\.[\w-]{1,63}){0,8}"
 _LINK: Final = re.compile(
     r"(?<=\])\((?P<target>[^()\s]*+(?:\([^()\s]*+\)[^()\s]*+)*+)\)?"
     r"|<(?P<auto>[a-z][a-z0-9+.-]{0,30}:[^\s<>]*+)>?"
@@ -28,8 +30,8 @@ _LINK: Final = re.compile(
     rf"|\b(?:{_SCHEMES}):(?=[^\s<>\"`])[^\s<>\"`]++"
     r"|\bwww\.[^\s<>\"`]++"
     r"|(?<![\w.:])[/\\]{2}[\w.-]+[./\\:?][^\s<>\"`]*+"
-    rf"|\b[\w-]+(?:\.[\w-]+)*\.(?:{_DOMAINS})(?::\d+)?(?:[/?#\\]|%2f|%3f)[^\s<>\"`]*+"
-    r"|\b[\w-]+(?:\.[\w-]+)+(?::\d+)?/?[^\s<>\"`?]*\?[^\s<>\"`]*=[^\s<>\"`]*+"
+    rf"|{_HOST}\.(?:{_DOMAINS})(?::\d+)?(?:[/?#\\]|%2f|%3f)[^\s<>\"`]*+"
+    rf"|{_HOST}\.[\w-]{{1,63}}(?::\d+)?/?[^\s<>\"`?]*+\?[^\s<>\"`]*=[^\s<>\"`]*+"
     r")"
     # An image would be fetched by looking at it: it becomes a link.
     r"|(?P<image>(?<!\w)!(?=\[))",

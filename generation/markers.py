@@ -29,12 +29,13 @@ _PAGES: Final = rf"(?:{_GAP}[,;:]?{_GAP}(?:pp?|pages?|seiten?|s|lines?)\.?{_GAP}
 _DAGGER: Final = r"†[^\]］】〕\n]{0,60}"
 # Of `【4:0†source】` nobody can tell which of the numbers means a source: it is cut out and cites nothing.
 _ADDRESS: Final = rf"\d{{1,4}}:\d{{1,4}}{_GAP}{_DAGGER}"
-_LISTED: Final = f"(?P<listed>{_ITEM}(?:{_BETWEEN}{_ITEM})*){_PAGES}{_GAP}(?:{_DAGGER})?"
+_LISTED: Final = f"(?P<listed>{_ITEM}(?:{_BETWEEN}{_ITEM}){{0,40}}+){_PAGES}{_GAP}(?:{_DAGGER})?"
 _BODY: Final = f"(?:none|{_LISTED}|{_ADDRESS})"
 _OPEN: Final = rf"\\?[{re.escape(OPENING)}]"
 _CLOSE: Final = rf"\\?[{re.escape(CLOSING)}]"
+# Bounds and possessive quantifiers keep it linear: it also reads what nobody has checked.
 # Several opening brackets belong to it: what is left of `[[1]2]` must not be a marker again.
-_TEXT: Final = rf"(?P<opened>(?:{_OPEN}{_GAP})+){_BODY}{_GAP}{_CLOSE}"
+_TEXT: Final = rf"(?P<opened>(?:{_OPEN}{_GAP}){{1,16}}+){_BODY}{_GAP}{_CLOSE}"
 MARKER: Final = re.compile(_TEXT, re.IGNORECASE)
 _ENDING_MARKER: Final = re.compile(rf"{_TEXT}\Z", re.IGNORECASE)
 _LISTED_RANGE: Final = re.compile(rf"(\d+)(?:{_GAP}{_DASH}{_GAP}{_WORD}(\d+))?", re.IGNORECASE)

@@ -39,6 +39,7 @@ def a_claim(text: str, *numbers: int) -> Claim:
             [a_claim("It weighs 40 kg", 1), a_claim(" and sings to old giants at night.")],
             ["It weighs 40 kg and sings to old giants at night."],
         ),
+        ([a_claim("The red pump is checked every spring.It sings at night", 1)], ["It sings at night"]),
         ([a_claim("---\n\n"), a_claim("It weighs 40 kg.", 1)], []),
     ],
 )

@@ -172,7 +172,7 @@ def test_text_behind_a_link_waits_for_its_claim_alone(desk: Desk) -> None:
 PARTS = st.sampled_from(
     [
         CLEAN,
-        CHEESE,
+        f"\n\n{CHEESE}\n\n",
         " [1]",
         "[2]",
         "[1, 2]",
