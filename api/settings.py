@@ -18,6 +18,7 @@ from pydantic_settings import (
 
 from catalog.errors import ConfigurationError
 from generation.backends.extractive import MIN_EVIDENCE
+from generation.backends.transformers_options import Dtype, Quantization
 from ingest.documents import MAX_TEXT_CHARS
 from ingest.sources.allowed_hosts import AllowedHosts
 from retrieval.fusion import DenseWeight
@@ -138,7 +139,40 @@ class Settings(BaseSettings):
     reranker_url: str | None = Field(None, description="openai, tei: address that takes POST requests, path included.")
     reranker_key: SecretStr | None = Field(None, description="openai, tei: key that is sent as a bearer token.")
 
-    generator: Literal["extractive"] = Field("extractive", description="Who writes answers.")
+    generator: Literal["extractive", "transformers"] = Field(
+        "extractive",
+        description="Who writes answers: extractive quotes and needs no model, transformers is a language model in "
+        "this process, on a GPU or a CPU.",
+    )
+    generator_model: str | None = Field(
+        None, description="transformers: the folder of a chat model, a .gguf file, or a name at its hub."
+    )
+    generator_context_tokens: int | None = Field(
+        None, gt=0, description="transformers: tokens of a prompt with its answer; none takes what the model reads."
+    )
+    generator_device: str | None = Field(
+        None,
+        description="transformers: device such as cuda:0; auto spreads the layers over all GPUs; none takes a GPU if "
+        "there is.",
+    )
+    generator_dtype: Dtype = Field(
+        "auto", description="transformers: number format of the weights; auto is bfloat16 where the device has it."
+    )
+    generator_quantization: Quantization = Field(
+        "none",
+        description="transformers: quantise the weights while they are loaded; needs the package that is named. "
+        "Checkpoints that are quantised need no setting.",
+    )
+    generator_threads: int = Field(0, ge=0, description="transformers: threads on a CPU; 0 is all cores.")
+    generator_max_batch: int = Field(
+        64, ge=1, le=4096, description="transformers: answers that are written in one batch; more wait in line."
+    )
+    generator_cache_tokens: int | None = Field(
+        None,
+        gt=0,
+        description="transformers: tokens of all answers under way that are kept in memory, prompts included; none is "
+        "most of a GPU's free memory, and on a CPU 32768 or twice the context.",
+    )
     min_evidence: float = Field(
         MIN_EVIDENCE,
         ge=0,

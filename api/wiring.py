@@ -18,6 +18,7 @@ from catalog.models import EmbeddingModel
 from generation.answerer import Answerer
 from generation.backends.base import Generator
 from generation.backends.opener import open_generator
+from generation.backends.transformers_options import TransformersOptions
 from generation.prompts import load_template
 from ingest.pipeline import Pipeline
 from ingest.sandbox import ParseLimits
@@ -123,7 +124,12 @@ def _open_engine(
     is_shared = settings.index == "qdrant"
     replica = Replica(catalog.database, index, identity=embedder.identity.key, turn=turn if is_shared else nullcontext)
     replica.catch_up()
-    generator = open_generator(settings.generator, embedder=embedder, min_evidence=settings.min_evidence)
+    generator = open_generator(
+        settings.generator,
+        embedder=embedder,
+        min_evidence=settings.min_evidence,
+        transformers=transformers_options(settings),
+    )
     return Engine(
         identity=embedder.identity.key,
         embedder=embedder,
@@ -131,6 +137,22 @@ def _open_engine(
         searcher=Searcher(catalog.database, replica, embedder, reranker, observe=metrics.note_search),
         generator=generator,
         answerer=Answerer(catalog.database, search, generator, load_template("answer")),
+    )
+
+
+def transformers_options(settings: Settings) -> TransformersOptions | None:
+    """Return what a language model in this process is opened with; None without a model."""
+    if settings.generator_model is None:
+        return None
+    return TransformersOptions(
+        model=settings.generator_model,
+        device=settings.generator_device,
+        dtype=settings.generator_dtype,
+        quantization=settings.generator_quantization,
+        threads=settings.generator_threads,
+        max_batch=settings.generator_max_batch,
+        cache_tokens=settings.generator_cache_tokens,
+        context_tokens=settings.generator_context_tokens,
     )
 
 

@@ -116,7 +116,8 @@ def _index(settings: Settings) -> str:
 
 def _generator(settings: Settings) -> str:
     with open_services(settings) as services:
-        return f"{settings.generator}, {type(services.generator).__name__} opens"
+        description = getattr(services.generator, "description", f"{type(services.generator).__name__} opens")
+        return f"{settings.generator}, {description}"
 
 
 def _ocr(settings: Settings) -> str:
