@@ -81,7 +81,8 @@ def load(model: str, *, device: str | None, dtype: Dtype, quantization: Quantiza
             f"generator_model={model!r} does not fit into the memory of {device}: {error} Set generator_quantization, "
             "or generator_device=auto where there are several GPUs."
         ) from error
-    except (OSError, ValueError, KeyError, RuntimeError) as error:
+    # AssertionError: torch was built without the device.
+    except (OSError, ValueError, KeyError, RuntimeError, AssertionError) as error:
         raise ConfigurationError(
             f"generator_model={model!r} could not be loaded: {error} Set generator_model to the folder of a chat "
             "model, or to a .gguf file."

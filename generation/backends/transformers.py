@@ -1,6 +1,7 @@
 """The generator with a language model in this process, on a GPU or a CPU, through transformers."""
 
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from typing import Final
 
 import torch
@@ -80,14 +81,15 @@ class TransformersGenerator:
         )
         text = Detokenizer(self._chat.decode)
         written, cached, reason = 0, 0, FinishReason.CANCELLED
-        for step in self._decoder.decode(ids, draw, cancelled=cancelled):
-            written, cached = written + len(step.tokens), step.cached_tokens
-            if step.tokens and step.tokens[-1] in self._stops:
-                reason = FinishReason.STOP
-            elif written == draw.max_tokens:
-                reason = FinishReason.LENGTH
-            if piece := text.feed([token for token in step.tokens if token not in self._stops]):
-                yield TextDelta(text=piece)
+        with closing(self._decoder.decode(ids, draw, cancelled=cancelled)) as steps:
+            for step in steps:
+                written, cached = written + len(step.tokens), step.cached_tokens
+                if step.tokens and step.tokens[-1] in self._stops:
+                    reason = FinishReason.STOP
+                elif written == draw.max_tokens:
+                    reason = FinishReason.LENGTH
+                if piece := text.feed([token for token in step.tokens if token not in self._stops]):
+                    yield TextDelta(text=piece)
         if piece := text.finish():
             yield TextDelta(text=piece)
         usage = Usage(input_tokens=len(ids), output_tokens=written, cached_tokens=cached)

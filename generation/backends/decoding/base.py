@@ -1,6 +1,6 @@
 """The seam between a chat and the model that continues it, in tokens."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
 
@@ -36,11 +36,13 @@ class Decoder(Protocol):
     # Tokens that a prompt and its continuation may have together.
     max_tokens: int
 
-    def decode(self, prompt: Sequence[int], draw: Draw, *, cancelled: Callable[[], bool]) -> Iterator[Step]:
+    def decode(
+        self, prompt: Sequence[int], draw: Draw, *, cancelled: Callable[[], bool]
+    ) -> Generator[Step, None, None]:
         """Yield the tokens that continue `prompt` as they come, a stop token included, which is the last.
 
         Ends at a stop token, after `draw.max_tokens` tokens, or soon after `cancelled()` is true. The prompt's memory
-        is free for others as soon as the iterator has ended or is closed. `prompt` is not empty, and has with
+        is free for others as soon as the generator has ended or is closed. `prompt` is not empty, and has with
         `draw.max_tokens` at most `max_tokens` tokens. Raises ServiceUnavailable when the model fails.
         """
         ...

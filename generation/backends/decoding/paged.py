@@ -3,7 +3,7 @@
 import logging
 import queue
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from itertools import count
 from typing import Any, Final
 
@@ -69,7 +69,9 @@ class PagedDecoder:
         self._router = threading.Thread(target=self._route, name="generation-router", daemon=True)
         self._router.start()
 
-    def decode(self, prompt: Sequence[int], draw: Draw, *, cancelled: Callable[[], bool]) -> Iterator[Step]:
+    def decode(
+        self, prompt: Sequence[int], draw: Draw, *, cancelled: Callable[[], bool]
+    ) -> Generator[Step, None, None]:
         manager = self._living()
         name = f"answer-{next(self._names)}"
         mail = self._waiting[name] = queue.SimpleQueue()
@@ -106,7 +108,8 @@ class PagedDecoder:
     def _living(self) -> Any:
         """Return the manager, started anew when the one before has died of an error."""
         with self._lock:
-            if not self._manager.is_running() and not self._is_closed.is_set():
+            is_well = self._manager.background_thread_status.can_accept_new_requests() is None
+            if not is_well and not self._is_closed.is_set():
                 log.error("The generation loop has died; it is started again.")
                 self._manager.stop(block=True)
                 try:

@@ -2,7 +2,7 @@
 
 import queue
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from typing import Any
 
 import torch
@@ -25,7 +25,9 @@ class SequentialDecoder:
         self.max_tokens = context_tokens
         self.description = f"one answer at a time, because {reason}"
 
-    def decode(self, prompt: Sequence[int], draw: Draw, *, cancelled: Callable[[], bool]) -> Iterator[Step]:
+    def decode(
+        self, prompt: Sequence[int], draw: Draw, *, cancelled: Callable[[], bool]
+    ) -> Generator[Step, None, None]:
         while not self._turn.acquire(timeout=POLL_S):
             if cancelled():
                 return
