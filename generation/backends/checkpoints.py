@@ -8,6 +8,7 @@ from typing import Any, Final
 
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
+from transformers.utils import logging
 
 from catalog.errors import ConfigurationError
 from generation.backends.transformers_options import Dtype, Quantization
@@ -79,13 +80,13 @@ def load(model: str, *, device: str | None, dtype: Dtype, quantization: Quantiza
     are quantised in the checkpoint (GPTQ, AWQ) stay as they are. Raises ConfigurationError with what to do.
     """
     checkpoint = find_checkpoint(model)
+    logging.disable_progress_bar()
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
     try:
-        own = AutoConfig.from_pretrained(checkpoint.location, **checkpoint.arguments)
         arguments: dict[str, Any] = {"dtype": torch_dtype(dtype, device), **checkpoint.arguments}
         if quantization != "none":
             arguments["quantization_config"] = quantization_config(quantization)
-        elif getattr(own, "quantization_config", None) and dtype == "auto":
+        elif dtype == "auto" and is_quantized(checkpoint):
             arguments["dtype"] = "auto"
         if device != "cpu":
             arguments["device_map"] = device
@@ -105,6 +106,13 @@ def load(model: str, *, device: str | None, dtype: Dtype, quantization: Quantiza
             "model, or to a .gguf file."
         ) from error
     return Loaded(model=loaded.eval(), tokenizer=tokenizer, name=checkpoint.name)
+
+
+def is_quantized(checkpoint: Checkpoint) -> bool:
+    """Return whether the weights are GPTQ, AWQ or alike; those of a GGUF file are unpacked when they are loaded."""
+    if checkpoint.gguf:
+        return False
+    return bool(getattr(AutoConfig.from_pretrained(checkpoint.location), "quantization_config", None))
 
 
 def torch_dtype(dtype: Dtype, device: str) -> torch.dtype:

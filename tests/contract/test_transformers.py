@@ -190,6 +190,14 @@ class TransformersContract:
         broken.remove()
         assert text_of(generator, "Red?") == before
 
+    def test_a_closed_generator_refuses(self, folder: Path, generator: TransformersGenerator) -> None:
+        """A question that comes while the service ends gets an error, not silence."""
+        closed = opened(folder, context_tokens=CONTEXT)
+        closed.close()
+        with pytest.raises(ServiceUnavailable):
+            text_of(closed, "Red?")
+        assert text_of(generator, "Red?")
+
     def test_sources_leave_room(self, generator: TransformersGenerator) -> None:
         """Half of a small context is for sources, but for what the chat template takes."""
         assert CONTEXT // 4 < generator.source_tokens < CONTEXT // 2
@@ -247,13 +255,6 @@ class TestInBatches(TransformersContract):
         """The error names the settings that ask for less."""
         with pytest.raises(ConfigurationError, match="generator_cache_tokens"):
             opened(llama, cache_tokens=10**12)
-
-    def test_a_closed_generator_refuses(self, llama: Path) -> None:
-        """A question that comes while the service ends gets an error, not silence."""
-        generator = opened(llama)
-        generator.close()
-        with pytest.raises(ServiceUnavailable):
-            text_of(generator, "Red?")
 
 
 class TestOneAtATime(TransformersContract):

@@ -3,7 +3,7 @@
 import queue
 import threading
 from collections.abc import Callable, Generator, Sequence
-from typing import Any
+from typing import Any, Final
 
 import torch
 from transformers import GenerationConfig, StoppingCriteria, StoppingCriteriaList
@@ -11,6 +11,8 @@ from transformers.generation.streamers import BaseStreamer
 
 from catalog.errors import ServiceUnavailable
 from generation.backends.decoding.base import POLL_S, Draw, Step
+
+_CLOSE_S: Final = 30.0
 
 
 class SequentialDecoder:
@@ -31,6 +33,9 @@ class SequentialDecoder:
         while not self._turn.acquire(timeout=POLL_S):
             if cancelled():
                 return
+        if self._is_closed.is_set():
+            self._turn.release()
+            raise ServiceUnavailable("The model is closed.")
         stop = threading.Event()
         mail: queue.SimpleQueue[list[int] | Exception | None] = queue.SimpleQueue()
         writer = threading.Thread(target=self._write, args=(prompt, draw, mail, stop), name="generation", daemon=True)
@@ -54,8 +59,8 @@ class SequentialDecoder:
 
     def close(self) -> None:
         self._is_closed.set()
-        with self._turn:
-            pass
+        if self._turn.acquire(timeout=_CLOSE_S):
+            self._turn.release()
 
     def _write(self, prompt: Sequence[int], draw: Draw, mail: queue.SimpleQueue[Any], stop: threading.Event) -> None:
         drawn = {"temperature": draw.temperature, "top_p": draw.top_p, "top_k": 0} if draw.temperature else {}
