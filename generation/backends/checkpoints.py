@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import torch
-from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, GgufConfig
 from transformers.utils import logging
 
 from catalog.errors import ConfigurationError
@@ -86,6 +86,9 @@ def load(model: str, *, device: str | None, dtype: Dtype, quantization: Quantiza
         arguments: dict[str, Any] = {"dtype": torch_dtype(dtype, device), **checkpoint.arguments}
         if quantization != "none":
             arguments["quantization_config"] = quantization_config(quantization)
+        elif checkpoint.gguf:
+            # Packed weights need kernels that are fetched from a hub.
+            arguments["quantization_config"] = GgufConfig(dequantize=True)
         elif dtype == "auto" and is_quantized(checkpoint):
             arguments["dtype"] = "auto"
         if device != "cpu":
@@ -109,9 +112,7 @@ def load(model: str, *, device: str | None, dtype: Dtype, quantization: Quantiza
 
 
 def is_quantized(checkpoint: Checkpoint) -> bool:
-    """Return whether the weights are GPTQ, AWQ or alike; those of a GGUF file are unpacked when they are loaded."""
-    if checkpoint.gguf:
-        return False
+    """Return whether the weights are GPTQ, AWQ or alike."""
     return bool(getattr(AutoConfig.from_pretrained(checkpoint.location), "quantization_config", None))
 
 

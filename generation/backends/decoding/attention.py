@@ -1,7 +1,7 @@
 """Attention over the packed sequences of a batch, each with its own keys, without a mask."""
 
 from itertools import pairwise
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import torch
 from torch.nn.attention.varlen import varlen_attn
@@ -37,7 +37,9 @@ def attend_to_own_sequence(
     begins_k = kwargs["cu_seq_lens_k"]
     if query.is_cuda:
         attended = varlen_attn(
-            *(states.squeeze(0).transpose(0, 1) for states in (query, key, value)),
+            query.squeeze(0).transpose(0, 1),
+            key.squeeze(0).transpose(0, 1),
+            value.squeeze(0).transpose(0, 1),
             cu_seq_lens_q,
             begins_k,
             kwargs["max_length_q"],
@@ -46,7 +48,8 @@ def attend_to_own_sequence(
             window_size=(sliding_window - 1 if sliding_window else -1, 0),
             enable_gqa=True,
         )
-        return attended.unsqueeze(0), None
+        # Never a pair: that is for callers who want the sums of the softmax too.
+        return cast(torch.Tensor, attended).unsqueeze(0), None
     attended = query.new_empty(1, query.shape[2], query.shape[1], value.shape[3])
     spans = zip(pairwise(cu_seq_lens_q.tolist()), pairwise(begins_k.tolist()), strict=True)
     for (first, last), (first_k, last_k) in spans:

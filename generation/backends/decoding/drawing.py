@@ -1,6 +1,6 @@
 """Drawing tokens with settings of their own for each answer of a batch, without branches on their values."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, Final
 
 import torch
@@ -17,14 +17,14 @@ from generation.backends.decoding.base import Draw
 _HALVINGS: Final = 30
 
 
-class Nucleus(ContinuousBatchingLogitsProcessor):  # type: ignore[misc] # The library has no annotations here.
+class Nucleus(ContinuousBatchingLogitsProcessor):
     """Leaves the scores whose largest one is drawn: those of the likeliest tokens, with noise added.
 
     The largest of scores with Gumbel noise is distributed as their softmax (Gumbel 1954; Maddison, Tarlow and Minka
     2014), so that greedy and drawn answers can share a batch that always takes the largest: `top_p` 0 adds no noise.
     """
 
-    supported_kwargs: Mapping[str, type] = {"top_p": float}
+    supported_kwargs: dict[str, type] = {"top_p": float}  # noqa: RUF012 # As its base class has it.
     ignored_kwargs: tuple[str, ...] = ()
 
     def fill_defaults(self, int32_tensor: torch.Tensor) -> None:

@@ -10,7 +10,7 @@ from typing import Any, Final
 import torch
 from transformers import ContinuousBatchingConfig, GenerationConfig
 from transformers.generation.continuous_batching.model_runner import infer_max_single_request_tokens
-from transformers.utils import is_flash_attn_2_available, is_flash_attn_3_available
+from transformers.utils.import_utils import is_flash_attn_2_available, is_flash_attn_3_available
 
 from catalog.errors import ServiceUnavailable
 from generation.backends.decoding.attention import SEQUENCES
