@@ -48,9 +48,9 @@ def main() -> None:
     if arguments.cache:
         embedder = CachedEmbedder(embedder, arguments.cache)
     parts = [
-        _part(_sample(collection, arguments.queries), folder.name, embedder, window_tokens=arguments.window)
+        _part(sample(collection, arguments.queries), folder.name, embedder, window_tokens=arguments.window)
         for folder in track(arguments.collections, "collections", console=Console(stderr=True))
-        for collection in _load(folder)
+        for collection in load(folder)
     ]
     console = Console(highlight=False, width=160)
     console.print("nDCG@10 by weight of the dense side", _weights_table(parts))
@@ -58,12 +58,14 @@ def main() -> None:
     console.print(f"Fitted on all: {fit(parts)}\nIn use:        {WEIGHT_MODEL}")
 
 
-def _load(folder: Path) -> list[Collection]:
+def load(folder: Path) -> list[Collection]:
+    """Return the parts of FOLDER, or of FOLDER+POOL."""
     name, _, pool = folder.name.partition("+")
     return load_parts(folder.with_name(name), pool=folder.with_name(pool) if pool else None)
 
 
-def _sample(collection: Collection, queries: int | None) -> Collection:
+def sample(collection: Collection, queries: int | None) -> Collection:
+    """Return the collection with so many of its queries, always the same ones."""
     if queries is None or len(collection.queries) <= queries:
         return collection
     drawn = sorted(random.Random(0).sample(sorted(collection.queries), queries))

@@ -1,6 +1,8 @@
 """Engine, transactions and migrations, the same for SQLite and PostgreSQL."""
 
 import hashlib
+import sqlite3
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
 from contextvars import ContextVar
@@ -59,6 +61,8 @@ class Database:
         # PostgreSQL's default, READ COMMITTED, shows each statement another state. SQLite's readers have snapshots.
         isolation = {} if self.is_sqlite else {"isolation_level": "REPEATABLE READ"}
         self._reader = self.engine.execution_options(**isolation)
+        self._observer: Connection | None = None
+        self._observing = threading.Lock()
         self._turns = self.engine if self.is_sqlite else self.engine.execution_options(isolation_level="AUTOCOMMIT")
 
     @contextmanager
@@ -77,6 +81,25 @@ class Database:
             yield session
             if is_effect and (finish := before_commit.get()):
                 finish(session)
+
+    def state(self) -> int | None:
+        """Return a number that every commit since the last call has changed; None where only a query can tell.
+
+        What was read behind a call still holds while the number is the same. Takes microseconds.
+        """
+        if not self.is_sqlite or not self.url.database:
+            return None
+        with _translated(), self._observing:
+            if self._observer is None:
+                # One for all threads: a connection is told of the commits of others alone.
+                self._observer = self.engine.connect()
+            # Past SQLAlchemy, which would begin a transaction, and so keep a state.
+            driver: Any = self._observer.connection.driver_connection
+            try:
+                (number,) = driver.execute("PRAGMA data_version").fetchone()
+            except sqlite3.Error as error:
+                raise ServiceUnavailable(f"The catalog database does not answer: {error}") from error
+            return int(number)
 
     def lock(self, session: Session, name: str) -> None:
         """Until the transaction ends, keep every other one that locks `name` waiting.
@@ -128,6 +151,10 @@ class Database:
         return nullcontext()
 
     def close(self) -> None:
+        with self._observing:
+            if self._observer is not None:
+                self._observer.close()
+                self._observer = None
         self.engine.dispose()
 
 

@@ -1,5 +1,6 @@
 """Vector stores and the files in them."""
 
+import math
 import time
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -248,26 +249,39 @@ def sources(session: Session, store: VectorStore) -> dict[str, tuple[VectorStore
     return {str(entry.source): (entry, file) for entry, file in rows}
 
 
-def check_usable(session: Session, store_ids: Iterable[str], identity: str) -> list[str]:
-    """Check that these stores can be searched and added to; return those whose use has to be noted.
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Usable:
+    """Stores that can be searched and added to."""
+
+    # Those whose use has to be noted.
+    unnoted: Sequence[str]
+    # The Unix time until which all this holds in the same state of the catalog.
+    until: float
+
+
+def check_usable(session: Session, store_ids: Iterable[str], identity: str) -> Usable:
+    """Check that these stores can be searched and added to.
 
     `identity`: key of the embedding model in use. Raises ModelReplaced when it is not the current one any more,
     IndexIncompatible for a store with vectors of another one, InvalidRequest for an expired store.
     """
     now = time.time()
-    unnoted = []
+    unnoted, until = [], math.inf
     for store in session.scalars(select(VectorStore).where(VectorStore.id.in_(list(store_ids)))):
         if store.embedding_identity != identity:
             raise embeddings.mismatch(session, store, identity)
         if store.is_expired(now):
             raise InvalidRequest(f"Vector store {store.id!r} ({store.name}) has expired.", param="vector_store_ids")
-        if store.expires_after_days is not None and store.last_active_at < now - _LAST_ACTIVE_RESOLUTION_S:
-            unnoted.append(store.id)
-    return unnoted
+        if store.expires_at is not None:
+            due = store.last_active_at + _LAST_ACTIVE_RESOLUTION_S
+            until = min(until, store.expires_at, due)
+            if due < now:
+                unnoted.append(store.id)
+    return Usable(unnoted=unnoted, until=until)
 
 
 def note_use(database: Database, store_ids: Sequence[str]) -> None:
-    """Put off the expiry of stores that were just searched: those that `check_usable` returned, once an hour each."""
+    """Put off the expiry of stores that were just searched: those that `check_usable` named, once an hour each."""
     if store_ids:
         with database.write(is_effect=False) as session:
             used = update(VectorStore).where(VectorStore.id.in_(store_ids))

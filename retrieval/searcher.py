@@ -21,6 +21,8 @@ from retrieval.stages import Boost, Recency
 CANDIDATES: Final = 100
 # Passages that a reranker reads, and that boosts and diversity choose from.
 POOL: Final = 50
+# Sets of stores that are remembered as usable.
+_USABLE_SCOPES: Final = 1024
 # Searches whose words are looked up at once; more wait.
 _POOL_THREADS: Final = 8
 
@@ -107,6 +109,8 @@ class Searcher:
         self._embedder = embedder
         self._reranker = reranker
         self._observe = observe
+        # Stores that were searched together, in which state of the database they were found usable.
+        self._usable: dict[frozenset[str], tuple[int | None, stores.Usable]] = {}
         self._pool = ThreadPoolExecutor(_POOL_THREADS, thread_name_prefix="words")
 
     def close(self) -> None:
@@ -122,8 +126,7 @@ class Searcher:
         """Return the result, and whether something that was found is gone."""
         clock, trace = _Stopwatch(), _Trace(is_wanted=request.explain)
         version = self._replica.catch_up()
-        with self._database.read() as session:
-            unnoted = stores.check_usable(session, request.scope.vector_store_ids, self._embedder.identity.key)
+        unnoted = self._check_stores(request.scope.vector_store_ids)
         clock.lap("catch_up")
         hits = self._candidates(request, clock, trace)
         clock.lap("candidates")
@@ -136,6 +139,19 @@ class Searcher:
             passages=passages, index_version=version, seconds=clock.seconds, stages=tuple(trace.stages)
         )
         return result, trace.is_outrun
+
+    def _check_stores(self, store_ids: frozenset[str]) -> Sequence[str]:
+        """Return the stores whose use has to be noted. Raises as `stores.check_usable` does."""
+        state, now = self._database.state(), time.time()
+        known = self._usable.get(store_ids)
+        if known and state is not None and known[0] == state and now < known[1].until:
+            return ()
+        with self._database.read() as session:
+            usable = stores.check_usable(session, store_ids, self._embedder.identity.key)
+        if len(self._usable) >= _USABLE_SCOPES:
+            self._usable.clear()
+        self._usable[store_ids] = (state, usable)
+        return usable.unnoted
 
     def _candidates(self, request: SearchRequest, clock: "_Stopwatch", trace: "_Trace") -> list[FusedHit]:
         """Return all candidates, best first; one of several queries counts by the query that it fits best."""

@@ -42,6 +42,7 @@ _PLOTTED: Final = (0, 2, 6, 7)
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--passages", type=int, default=5000, help="documents whose ingestion and search is timed")
+    parser.add_argument("--per-file", type=int, default=1, help="passages in a file of the collection that is timed")
     parser.add_argument("--ranked", type=int, default=1000, help="documents of each other collection, at most")
     parser.add_argument("--collections", type=Path, default=ROOT.parent / "shared" / "eval", help="judged collections")
     parser.add_argument("--only", nargs="+", metavar="SYSTEM", help="compare with these alone")
@@ -52,14 +53,19 @@ def main() -> None:
     peers = [peer for peer in PEERS if not given.only or peer.name in given.only]
     with tempfile.TemporaryDirectory(prefix="footnote-bench-") as folder:
         tasks, skipped = _tasks(
-            given.sets, given.collections, Path(folder) / "documents", timed=given.passages, ranked=given.ranked
+            given.sets,
+            given.collections,
+            Path(folder) / "documents",
+            timed=given.passages,
+            ranked=given.ranked,
+            per_file=given.per_file,
         )
         outcome = _compare([FOOTNOTE, *peers], tasks, skipped, Path(folder))
     _report(outcome, is_for_docs=given.docs)
 
 
 def _tasks(
-    names: Sequence[str], collections: Path, folder: Path, *, timed: int, ranked: int
+    names: Sequence[str], collections: Path, folder: Path, *, timed: int, ranked: int, per_file: int
 ) -> tuple[list[Task], dict[str, str]]:
     """Return the tasks, the one whose speed is measured first, and why others are left out."""
     tasks: list[Task] = []
@@ -70,7 +76,8 @@ def _tasks(
             if name == SAMPLE:
                 tasks.append(sample_task())
             else:
-                tasks.append(collection_task(collections / name, folder / name, passages=passages))
+                together = 1 if tasks else per_file
+                tasks.append(collection_task(collections / name, folder / name, passages=passages, per_file=together))
         except InvalidRequest as error:
             skipped[name] = f"left out: {error.message.rstrip('.')}"
     return tasks or [sample_task()], skipped

@@ -61,8 +61,8 @@ def sample_task() -> Task:
     )
 
 
-def collection_task(folder: Path, target: Path, *, passages: int) -> Task:
-    """Write a judged collection to `target`, one text file per passage, named by its title.
+def collection_task(folder: Path, target: Path, *, passages: int, per_file: int = 1) -> Task:
+    """Write a judged collection to `target`: a text file per passage, or Markdown files of `per_file` passages.
 
     All judged passages, then a sample of the others of this collection, then of the pool beside it, up to `passages`
     in all. Raises InvalidRequest for a file that is missing.
@@ -72,16 +72,13 @@ def collection_task(folder: Path, target: Path, *, passages: int) -> Task:
     chosen = _sampled(read_passages(folder), judged, passages)
     if len(chosen) < passages and (folder.parent / _POOL).is_dir() and folder.name == COLLECTIONS[0]:
         chosen += _sampled(read_passages(folder.parent / _POOL), frozenset(), passages - len(chosen))
-    paths = write_passages(chosen, target)
+    paths = write_passages(chosen, target) if per_file == 1 else write_files(chosen, target, per_file=per_file)
     queries = random.Random(_SEED).sample(sorted(collection.queries), min(len(collection.queries), _MAX_QUERIES))
     return Task(
         name=folder.name,
         documents=target,
         queries={query_id: collection.queries[query_id] for query_id in queries},
-        qrels={
-            query_id: {paths[passage_id]: grade for passage_id, grade in collection.qrels[query_id].items()}
-            for query_id in queries
-        },
+        qrels={query_id: _by_file(collection.qrels[query_id], paths) for query_id in queries},
     )
 
 
@@ -125,6 +122,28 @@ def write_passages(passages: Sequence[Passage], target: Path) -> dict[str, str]:
         (target / path).write_text(passage.text, encoding="utf-8")
         paths[passage.id] = path.as_posix()
     return paths
+
+
+def write_files(passages: Sequence[Passage], target: Path, *, per_file: int) -> dict[str, str]:
+    """Write Markdown files of `per_file` passages, each under its title; return their paths by passage id."""
+    target.mkdir(parents=True, exist_ok=True)
+    paths: dict[str, str] = {}
+    for first in range(0, len(passages), per_file):
+        group = passages[first : first + per_file]
+        path = f"{first // per_file:04}.md"
+        sections = [f"# {' '.join(passage.title.split()) or passage.id}\n\n{passage.text}\n" for passage in group]
+        (target / path).write_text("\n".join(sections), encoding="utf-8")
+        paths.update(dict.fromkeys((passage.id for passage in group), path))
+    return paths
+
+
+def _by_file(grades: Mapping[str, int], paths: Mapping[str, str]) -> dict[str, int]:
+    """A file is as relevant as its best passage."""
+    by_file: dict[str, int] = {}
+    for passage_id, grade in grades.items():
+        path = paths[passage_id]
+        by_file[path] = max(grade, by_file.get(path, 0))
+    return by_file
 
 
 def documents_of(chunk_ids: Sequence[int], document_by_chunk: Mapping[int, str]) -> list[str]:

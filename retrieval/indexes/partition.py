@@ -17,6 +17,8 @@ _GROWTH: Final = 4
 # Rows that are compared exactly for each chunk that is asked for, and how many at least.
 _OVERSAMPLING: Final = 5
 _MIN_COMPARED: Final = 500
+# Windows that an exact search asks a segment for at first, for each chunk. Mostly enough; another search costs more.
+_CROWDING: Final = 2
 _SEED: Final = 11
 
 
@@ -138,7 +140,7 @@ class Partition:
             bits = None if available == segment.rows else flags
             # Windows of one chunk may crowd the front, and FAISS keeps any of equal ones: ask for more until enough
             # chunks are seen and something worse than the last of them, or everything.
-            wanted = limit + 1
+            wanted = _CROWDING * limit + 1
             while available:
                 wanted = min(wanted, available)
                 scores, rows = segment.search(query, wanted, bits)

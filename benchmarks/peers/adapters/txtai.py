@@ -1,5 +1,6 @@
 """txtai: a hybrid index with content. All defaults."""
 
+import threading
 from pathlib import Path
 
 from txtai import Embeddings  # type: ignore[import-not-found]
@@ -13,6 +14,8 @@ class Txtai:
     def __init__(self, model: Path, state: Path) -> None:
         self._state = str(state)
         self._embeddings = Embeddings(path=str(model), hybrid=True, content=True)
+        # Searched by several threads at once it ends with a segmentation fault.
+        self._turn = threading.Lock()
 
     def warm_up(self) -> None:
         self._embeddings.transform("warm up")
@@ -27,7 +30,8 @@ class Txtai:
         self._embeddings.load(self._state)
 
     def search(self, query: str, limit: int) -> list[int]:
-        return [int(found["id"]) for found in self._embeddings.search(query, limit)]
+        with self._turn:
+            return [int(found["id"]) for found in self._embeddings.search(query, limit)]
 
 
 if __name__ == "__main__":

@@ -40,6 +40,22 @@ def test_a_busy_database_is_an_outage(database: Database) -> None:
     other.close()
 
 
+def test_every_commit_is_another_state(database: Database) -> None:
+    """Of any connection and process; what is read or rolled back changes nothing."""
+    other, seen = Database(database.url.render_as_string(hide_password=False)), [database.state()]
+    for one in (database, other):
+        a_store(one)
+        seen.append(database.state())
+    with database.read() as session:
+        session.execute(text("SELECT count(*) FROM files")).scalar_one()
+    with pytest.raises(ZeroDivisionError), database.write() as session:
+        session.execute(text("DELETE FROM vector_stores"))
+        raise ZeroDivisionError
+    other.close()
+    assert len(set(seen)) == 3
+    assert database.state() == seen[-1]
+
+
 def test_readers_do_not_wait_for_a_writer(database: Database) -> None:
     """An open write transaction blocks no reader."""
     other = impatient(database.url)

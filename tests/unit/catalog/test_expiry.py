@@ -70,8 +70,9 @@ def test_a_search_puts_off_the_end_of_a_store_once_an_hour(database: Database, d
     store = a_store(database, expires_after_days=1)
     rest_since(database, store, days)
     with database.read() as session:
-        unnoted = stores.check_usable(session, [store.id], IDENTITY)
-    stores.note_use(database, unnoted)
+        usable = stores.check_usable(session, [store.id], IDENTITY)
+    stores.note_use(database, usable.unnoted)
     with database.read() as session:
         age_s = time.time() - stores.get(session, DEFAULT_PROJECT, store.id).last_active_at
     assert is_written is (age_s < 60)
+    assert (usable.until < time.time()) is is_written

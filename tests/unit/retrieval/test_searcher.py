@@ -1,5 +1,6 @@
 """A search sees what was committed before it, in its scope, and gives the best passages of both sides."""
 
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
@@ -21,7 +22,7 @@ from retrieval.indexes.memory import MemoryIndex
 from retrieval.passages import Passage
 from retrieval.replica import Replica
 from retrieval.searcher import Ranking, Searcher, SearchRequest
-from retrieval.stages import Boost, Recency
+from retrieval.stages import SECONDS_PER_DAY, Boost, Recency
 from tests.builders import IDENTITY, a_scope, a_store, publish_text
 
 DIMENSION = 64
@@ -59,6 +60,17 @@ def library(request: pytest.FixtureRequest, database: Database, blobs: BlobStore
     )
     yield Library(database, blobs, index)
     index.close()
+
+
+def test_a_store_ends_in_time_without_a_commit(library: Library, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was found usable is not taken for usable for ever."""
+    ending = a_store(library.database, expires_after_days=1)
+    library.publish("red apple", store=ending)
+    assert library.find("red apple", scope=a_scope(ending.id)) == ["red apple"]
+    later = time.time() + 2 * SECONDS_PER_DAY
+    monkeypatch.setattr(time, "time", lambda: later)
+    with pytest.raises(InvalidRequest, match="has expired"):
+        library.find("red apple", scope=a_scope(ending.id))
 
 
 def test_a_publication_is_found_by_the_next_search(library: Library) -> None:

@@ -50,6 +50,17 @@ def test_the_first_collection_is_filled_from_the_pool(tmp_path: Path) -> None:
         assert texts_below(task.documents) == expected
 
 
+def test_passages_can_share_files(tmp_path: Path) -> None:
+    """Each stands under its title; a file answers what one of its passages answers."""
+    write_collection(tmp_path / "set", {f"p{n}": f"Text {n}." for n in range(5)}, {"q1": "p3"})
+    task = tasks.collection_task(tmp_path / "set", tmp_path / "files", passages=5, per_file=2)
+    files = sorted(path.read_text() for path in task.documents.iterdir())
+    assert sorted(text.count("# A title\n") for text in files) == [1, 2, 2]
+    ((path, grade),) = task.qrels["q1"].items()
+    assert "Text 3." in (task.documents / path).read_text()
+    assert grade == 1
+
+
 def test_files_are_named_by_titles(tmp_path: Path) -> None:
     """What is no letter or digit is left out, equal names differ in their folder, and no title gives a number."""
     titles = ["AC/DC: live?", "ac dc live", "..", "x" * 200]
