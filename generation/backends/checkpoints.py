@@ -143,9 +143,5 @@ def quantization_config(quantization: Quantization) -> Any:
             from torchao.quantization import Int8WeightOnlyConfig
 
             return TorchAoConfig(Int8WeightOnlyConfig())
-        case "torchao-int4":
-            from torchao.quantization import Int4WeightOnlyConfig
-
-            return TorchAoConfig(Int4WeightOnlyConfig())
         case _:
             raise ConfigurationError(f"generator_quantization={quantization!r} is not known.")

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 Dtype = Literal["auto", "bfloat16", "float16", "float32"]
-Quantization = Literal["none", "bitsandbytes-8bit", "bitsandbytes-4bit", "torchao-int8", "torchao-int4"]
+Quantization = Literal["none", "bitsandbytes-8bit", "bitsandbytes-4bit", "torchao-int8"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

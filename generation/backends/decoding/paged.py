@@ -18,6 +18,8 @@ from generation.backends.decoding.base import POLL_S, Draw, Step
 from generation.backends.decoding.drawing import arguments, processors
 
 log = logging.getLogger(__name__)
+# The library's, which has a handler of its own and tells of each start and end.
+logging.getLogger("ContinuousBatchingLogger").setLevel(logging.WARNING)
 
 # Tokens of a page. A prompt shares whole pages with earlier ones that begin alike, so a small page shares more; the
 # paged kernels of FlashAttention 2 want multiples of 256.
