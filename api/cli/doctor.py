@@ -128,6 +128,8 @@ def _profile(profile: Profile) -> str:
         found = generator.check() if isinstance(generator, OpenAIGenerator) else []
     except FootnoteError as error:
         raise ConfigurationError(f"profile {profile.name}: {error.message}") from error
+    if description := getattr(generator, "description", None):
+        found = [description]
     return ", ".join((f"{profile.name} answers with {profile.settings.generator}", *found))
 
 

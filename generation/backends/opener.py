@@ -6,6 +6,7 @@ from catalog.errors import ConfigurationError
 from generation.backends.base import Generator
 from generation.backends.chat_request import ChatServers
 from generation.backends.extractive import MIN_EVIDENCE
+from generation.backends.transformers_options import TransformersOptions
 from generation.backends.upstreams import News
 from retrieval.embedders.base import Embedder
 
@@ -17,6 +18,7 @@ def open_generator(
     min_evidence: float = MIN_EVIDENCE,
     servers: ChatServers | None = None,
     observe: Callable[[News], None] = lambda _: None,
+    transformers: TransformersOptions | None = None,
 ) -> Generator:
     """Return the generator of `backend`. Raises ConfigurationError for a name that is not known.
 
@@ -37,5 +39,13 @@ def open_generator(
                     "generator='openai' needs generator_url, for example http://HOST/v1, and generator_model."
                 )
             return OpenAIGenerator(servers, observe=observe)
+        case "transformers":
+            if transformers is None:
+                raise ConfigurationError(
+                    "generator='transformers' needs generator_model: the folder of a chat model, or a .gguf file."
+                )
+            from generation.backends.transformers import TransformersGenerator
+
+            return TransformersGenerator(transformers)
         case _:
-            raise ConfigurationError(f"generator={backend!r} is not known; use extractive or openai.")
+            raise ConfigurationError(f"generator={backend!r} is not known; use extractive, openai or transformers.")

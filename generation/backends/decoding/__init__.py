@@ -1,0 +1,1 @@
+"""How a model in this process continues prompts: `base` is the seam; one module per way."""
