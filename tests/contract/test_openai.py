@@ -347,9 +347,11 @@ def test_another_dimension_is_another_model(stub: Stub, opened_on: Opener) -> No
 def test_requests_keep_their_pace(stub: Stub, opened_on: Opener) -> None:
     """600 a minute are one each tenth of a second, the first at once."""
     embedder = opened_on(requests_per_minute=600)
+    began = time.monotonic()
     for _ in range(3):
         embedder.embed_queries(["a"])
-    assert stub.times[2] - stub.times[0] >= 0.19
+    # Not from the arrival of the first: it can have been late.
+    assert stub.times[2] - began >= 0.2
 
 
 def test_tokens_are_counted_with_a_tokenizer_that_is_here(
