@@ -285,6 +285,11 @@ class Settings(BaseSettings):
     cache_max_bytes: int = Field(
         64 * 1024**2, gt=0, description="Memory of a process for each of the two, searches and answers."
     )
+    cite_unmarked: bool = Field(
+        False,
+        description="A sentence that a language model wrote without a source's number, or with a wrong one, gets a "
+        "footnote where one of the sources supports it: for small models that do not write numbers.",
+    )
     unsupported_sentences: Literal["keep", "flag", "drop", "refuse"] = Field(
         "flag",
         description="Sentences of an answer that no source supports: keep, flag (name them beside the text), drop, or "

@@ -193,6 +193,7 @@ def _make_answerer(profile: Profile, database: Database, search: VersionedSearch
             reads_neighbours=settings.read_neighbours and has_language_model(generator),
             embedder=embedder,
             unsupported=Unsupported(settings.unsupported_sentences),
+            cites_unmarked=settings.cite_unmarked,
         )
     if not settings.answer_cache:
         return answerer

@@ -121,19 +121,22 @@ class Answerer:
         reads_neighbours: bool = False,
         embedder: Embedder | None = None,
         unsupported: Unsupported = Unsupported.FLAG,
+        cites_unmarked: bool = False,
     ) -> None:
         """`price`: of the generator's tokens, where answers have a cost.
 
         `rewriter`: reads follow-up questions by a language model; without it they are read by rule.
         `reads_neighbours`: what the generator has room for besides the passages that were found is filled with what
         stands directly before and after them.
-        `embedder`: compares claims with sources in meaning too; without one their words decide.
+        `embedder`: compares claims with sources in meaning too; without one their words decide. `unsupported` and
+        `cites_unmarked`: see Writing.
         """
         self.generator = generator
         self._price = price
         self._database = database
         self._embedder = embedder
         self._unsupported = unsupported
+        self._cites_unmarked = cites_unmarked
         self._searcher = searcher
         self._template = template
         self._rewriter = rewriter
@@ -193,7 +196,13 @@ class Answerer:
         return writing
 
     def _writing(self, packed: Packed) -> Writing:
-        return Writing(self._database, packed, embedder=self._embedder, unsupported=self._unsupported)
+        return Writing(
+            self._database,
+            packed,
+            embedder=self._embedder,
+            unsupported=self._unsupported,
+            cites_unmarked=self._cites_unmarked,
+        )
 
     def _reasoning(self) -> Reasoning | None:
         return Reasoning(self._template.answer_mark) if self._template.answer_mark else None

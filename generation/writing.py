@@ -58,8 +58,11 @@ class Writing:
         *,
         embedder: Embedder | None = None,
         unsupported: Unsupported = Unsupported.FLAG,
+        cites_unmarked: bool = False,
     ) -> None:
+        """`cites_unmarked`: a sentence that no cited source supports gets a footnote to the first source that does."""
         self._database = database
+        self._cites_unmarked = cites_unmarked
         self._sources = {source.number: source for source in packed.sources}
         self._links = {source.number: frozenset(urls_in(source.text)) for source in packed.sources}
         self._locate = SupportFinder(embedder).locate
@@ -168,14 +171,25 @@ class Writing:
         late = self._cite(text, rejected) if len(claims) > 1 else []
         self.dropped_markers += [n for n in rejected if n not in {citation.source.number for citation in late}]
         claims.append(Claim(text="", citations=late, rejected=()))
-        spans = [] if self._policy is Unsupported.KEEP else unsupported_sentences(claims, self._locate)
+        is_judged = self._cites_unmarked or self._policy is not Unsupported.KEEP
+        spans = unsupported_sentences(claims, self._locate) if is_judged else []
+        found = self._found(text, spans) if self._cites_unmarked else {}
+        spans = [] if self._policy is Unsupported.KEEP else [span for span in spans if span not in found]
         if self._waits_for_sentences:
             self.dropped_sentences += len(spans)
             yield from self._give_held(claims, with_blanks_before(spans, text))
+            yield from self._give_footnotes(found.values())
         else:
             yield from self._give_footnotes(late)
+            for (_, end), citation in found.items():
+                yield from self._give_footnotes([citation], index=self._begins + end)
             self.unsupported += [(self._begins + start, self._begins + end) for start, end in spans]
             self._begins += len(text)
+
+    def _found(self, text: str, spans: Iterable[Span]) -> dict[Span, Citation]:
+        """Return those of the sentences that some source supports, with the first that does."""
+        firsts = {span: next(iter(self._cite(text[slice(*span)], self._sources)), None) for span in spans}
+        return {span: citation for span, citation in firsts.items() if citation is not None}
 
     def _give_held(self, claims: Sequence[Claim], dropped: Sequence[Span]) -> Iterator[TextDelta | Citation]:
         """Give out what waited, without the dropped ranges of the claims' joined text and without their citations."""
@@ -193,10 +207,11 @@ class Writing:
             self.text += text
             yield TextDelta(text=text)
 
-    def _give_footnotes(self, citations: Iterable[Citation]) -> Iterator[Citation]:
+    def _give_footnotes(self, citations: Iterable[Citation], *, index: int | None = None) -> Iterator[Citation]:
+        """Give out citations, which stand behind the text so far, or at `index` of it."""
         for citation in citations:
             number = self._numbers.setdefault(citation.place, len(self._numbers) + 1)
-            self.citations.append(replace(citation, index=len(self.text), number=number))
+            self.citations.append(replace(citation, index=len(self.text) if index is None else index, number=number))
             yield self.citations[-1]
 
     def _cite(self, claim: str, wanted: Iterable[int]) -> list[Citation]:

@@ -42,7 +42,7 @@ _PLOTTED: Final = (0, 2, 6, 7)
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--passages", type=int, default=5000, help="documents whose ingestion and search is timed")
-    parser.add_argument("--per-file", type=int, default=1, help="passages in a file of the collection that is timed")
+    parser.add_argument("--per-file", type=int, default=20, help="passages in a file of the collection that is timed")
     parser.add_argument("--ranked", type=int, default=1000, help="documents of each other collection, at most")
     parser.add_argument("--collections", type=Path, default=ROOT.parent / "shared" / "eval", help="judged collections")
     parser.add_argument("--only", nargs="+", metavar="SYSTEM", help="compare with these alone")

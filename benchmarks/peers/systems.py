@@ -37,7 +37,7 @@ FOOTNOTE: Final = System(
     name="Footnote",
     adapter="benchmarks.peers.adapters.footnote",
     environment=None,
-    setup="one file per document, `footnote ingest`; dense and lexical search, fused",
+    setup="files, `footnote ingest`; dense and lexical search, fused",
 )
 PEERS: Final = (
     System(

@@ -40,8 +40,10 @@ class Desk:
             cut={},
         )
 
-    def write(self, pieces: Iterable[str], policy: Unsupported = FLAG) -> tuple[Writing, list[TextDelta | Citation]]:
-        writing = Writing(self.database, self.packed, unsupported=policy)
+    def write(
+        self, pieces: Iterable[str], policy: Unsupported = FLAG, *, cites_unmarked: bool = False
+    ) -> tuple[Writing, list[TextDelta | Citation]]:
+        writing = Writing(self.database, self.packed, unsupported=policy, cites_unmarked=cites_unmarked)
         return writing, list(writing.run(said(pieces)))
 
 
@@ -82,6 +84,32 @@ def test_an_answer_with_support_is_the_same_under_every_policy(desk: Desk, polic
     assert writing.text == f"{CLEAN} The roof was covered with slate in 1907."
     assert [(c.number, c.index) for c in writing.citations] == [(1, 44), (2, 85)]
     assert (writing.unsupported, writing.dropped_sentences, writing.dropped_markers) == ([], 0, [])
+
+
+ROOF_CLAIM = "The roof was covered with slate in 1907."
+
+
+@pytest.mark.parametrize("policy", POLICIES)
+@pytest.mark.parametrize(
+    "written", [f"{CLEAN} {ROOF_CLAIM}", f"{CLEAN[:-1]} [2]. {ROOF_CLAIM[:-1]} [1].", f"{CLEAN[:-1]} [9]. {ROOF_CLAIM}"]
+)
+def test_sentences_without_a_right_number_get_their_source(desk: Desk, policy: Unsupported, written: str) -> None:
+    """Where that is wanted: the source that supports each, at the end of the sentence."""
+    writing, _ = desk.write([written], policy, cites_unmarked=True)
+    assert writing.text == f"{CLEAN} {ROOF_CLAIM}"
+    assert {citation.source.number for citation in writing.citations} == {1, 2}
+    assert (writing.unsupported, writing.dropped_sentences, writing.outcome) == ([], 0, Outcome.ANSWERED)
+    if policy in {KEEP, FLAG}:
+        assert [citation.index for citation in writing.citations] == [len(CLEAN), len(writing.text)]
+
+
+def test_what_no_source_supports_gets_none(desk: Desk) -> None:
+    """Whoever looks for footnotes."""
+    writing, _ = desk.write([f"{CLEAN} {CHEESE}"], FLAG, cites_unmarked=True)
+    assert [writing.text[slice(*span)] for span in writing.unsupported] == [CHEESE]
+    assert [citation.index for citation in writing.citations] == [len(CLEAN)]
+    refused, _ = desk.write([CHEESE], DROP, cites_unmarked=True)
+    assert (refused.text, refused.citations) == (REFUSAL_TEXT, [])
 
 
 def test_what_is_dropped_takes_its_blanks_and_footnotes_along(desk: Desk) -> None:
