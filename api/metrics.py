@@ -87,27 +87,28 @@ def note_search(seconds: Mapping[str, float]) -> None:
 def observed(model: str, events: Iterator[AnswerEvent]) -> Iterator[AnswerEvent]:
     """Pass on the events of an answer by a profile, and count what became of it."""
     began = time.perf_counter()
-    has_text = False
+    first_s: float | None = None
     try:
         for event in events:
             if isinstance(event, Searched):
                 began = time.perf_counter()
-            elif isinstance(event, TextDelta) and not has_text:
-                has_text = True
-                _FIRST_TOKEN.labels(model).observe(time.perf_counter() - began)
+            elif isinstance(event, TextDelta) and first_s is None:
+                first_s = time.perf_counter() - began
             elif isinstance(event, Answer):
-                _note_answer(model, event)
+                _note_answer(model, event, first_s)
             yield event
     except Exception:
         _ANSWERS.labels(model, "failed").inc()
         raise
 
 
-def _note_answer(model: str, answer: Answer) -> None:
+def _note_answer(model: str, answer: Answer, first_s: float | None) -> None:
     is_cancelled = answer.finish_reason is FinishReason.CANCELLED
     _ANSWERS.labels(model, "cancelled" if is_cancelled else answer.outcome.value).inc()
     if answer.trace.get("cache") == "hit":
         return  # Nothing was read or written for it.
+    if first_s is not None:
+        _FIRST_TOKEN.labels(model).observe(first_s)
     _TOKENS.labels(model, "input").inc(answer.usage.input_tokens)
     _TOKENS.labels(model, "cached").inc(answer.usage.cached_tokens)
     _TOKENS.labels(model, "output").inc(answer.usage.output_tokens)
