@@ -35,6 +35,8 @@ ANSWER_MODEL: Final = "footnote"
 _OF_PROFILE: Final = frozenset(
     {
         "prompt",
+        "rewrite_prompt",
+        "compaction_prompt",
         "temperature",
         "max_results",
         "score_threshold",
@@ -240,6 +242,12 @@ class Settings(BaseSettings):
     )
     prompt: str = Field(
         "answer", description="The prompt that answers are written by; `footnote prompts list` shows all."
+    )
+    rewrite_prompt: str = Field(
+        "rewrite", description="The prompt by which a language model makes a follow-up question stand alone."
+    )
+    compaction_prompt: str = Field(
+        "compaction", description="The prompt by which a language model notes what the oldest turns were about."
     )
     temperature: float | None = Field(
         None, ge=0, le=2, description="Of a language model, where a request names none; none is the model's own."

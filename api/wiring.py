@@ -215,8 +215,8 @@ def _make_rewriter(settings: Settings, generator: Generator) -> Rewriter | None:
         return None
     return Rewriter(
         generator,
-        rewrite=find_prompt(settings, generator, "rewrite", task=PromptTask.REWRITE),
-        compaction=find_prompt(settings, generator, "compaction", task=PromptTask.COMPACTION),
+        rewrite=find_prompt(settings, generator, settings.rewrite_prompt, task=PromptTask.REWRITE),
+        compaction=find_prompt(settings, generator, settings.compaction_prompt, task=PromptTask.COMPACTION),
     )
 
 

@@ -152,6 +152,19 @@ def test_a_profile_that_cannot_work_refuses_to_start(tmp_home: Path, changes: di
         pass
 
 
+@pytest.mark.parametrize("name", ["rewrite_prompt", "compaction_prompt"])
+def test_prompts_of_conversations_are_chosen_by_setting(tmp_home: Path, server: ChatServer, name: str) -> None:
+    """A variant is opened, and one of another task refused."""
+    told = {"generator_url": server.url, "generator_model": MODEL, "embedding_backend": "hashing", "home": tmp_home}
+    variant = f"{name.removesuffix('_prompt')}-reasoning"
+    fluent = {"generator": "openai", name: variant}
+    with open_services(load_settings(**told, profiles={"fluent": fluent})) as services:
+        assert getattr(services.profile_of("fluent").settings, name) == variant
+    wrong = load_settings(**told, profiles={"fluent": fluent | {name: "summary"}})
+    with pytest.raises(ConfigurationError, match=r"'fluent': Prompt 'summary' is for the task"), open_services(wrong):
+        pass
+
+
 def test_a_share_of_wrong_answers_is_no_promise_of_a_language_model(tmp_home: Path, server: ChatServer) -> None:
     """It does not tell how sure it is: for the whole that is an error, a profile beside it goes without."""
     told = {"generator_url": server.url, "generator_model": MODEL, "embedding_backend": "hashing", "home": tmp_home}
