@@ -1,5 +1,6 @@
 """footnote ask | search | explain"""
 
+import math
 from collections.abc import Sequence
 from typing import Annotated, Protocol
 
@@ -15,11 +16,15 @@ from catalog.errors import NotFound
 from catalog.models import DEFAULT_PROJECT
 from evaluation.matching import holds
 from generation.answerer import Answer
+from generation.support import Span
+from generation.writing import Outcome
 from retrieval.explain import follow, verdict
 from retrieval.indexes.base import Scope
 from retrieval.searcher import SearchRequest
 
 _Store = Annotated[str | None, typer.Option(help="Name of the vector store; without it all are searched.")]
+
+_NO_SOURCE = "[no source]"
 
 
 @app.command()
@@ -106,7 +111,7 @@ def _scope(services: Services, name: str | None) -> Scope:
 
 
 def _print_answer(answer: Answer) -> None:
-    console.print(Text(with_marks(answer.text, answer.citations)))
+    console.print(Text(with_marks(answer.text, answer.citations, answer.unsupported)))
     seen: set[int] = set()
     for citation in answer.citations:
         if citation.number not in seen:
@@ -114,6 +119,23 @@ def _print_answer(answer: Answer) -> None:
             page = f", page {citation.page}" if citation.page else ""
             where = f"{citation.source.passage.chunk.filename}{page}, characters {citation.start}–{citation.end}"
             console.print(Text(f"\n[{citation.number}] {where}\n    {' '.join(citation.quote.split())}", "dim"))
+    print_cautions(answer.outcome, answer.unsupported, answer.contradictions)
+
+
+def print_cautions(outcome: str, unsupported: Sequence[Span], contradicting: Sequence[Sequence[int]]) -> None:
+    """Say what of an answer a reader should not trust; nothing when there is no doubt."""
+    cautions = [
+        f"Footnotes {one} and {other} seem to contradict each other: they give different numbers."
+        for one, other in contradicting
+    ]
+    if unsupported:
+        cautions.insert(0, f"{_NO_SOURCE}: nothing that this answer cites says this. Check it before you rely on it.")
+    if outcome == Outcome.UNSUPPORTED:
+        cautions.insert(0, "Not supported by these documents.")
+    if cautions:
+        console.print()
+    for caution in cautions:
+        console.print(Text(caution, "yellow"))
 
 
 class Mark(Protocol):
@@ -126,8 +148,10 @@ class Mark(Protocol):
     def number(self) -> int: ...
 
 
-def with_marks(text: str, citations: Sequence[Mark]) -> str:
-    """Return the answer with `[1]` where its footnotes belong."""
-    for citation in sorted(citations, key=lambda c: (c.index, c.number), reverse=True):
-        text = f"{text[: citation.index]} [{citation.number}]{text[citation.index :]}"
+def with_marks(text: str, citations: Sequence[Mark], unsupported: Sequence[Span] = ()) -> str:
+    """Return the answer with `[1]` where its footnotes belong, and `[no source]` behind sentences that have none."""
+    marks = [(mark.index, mark.number, f"[{mark.number}]") for mark in citations]
+    marks += [(end, math.inf, _NO_SOURCE) for _, end in unsupported]
+    for index, _, mark in sorted(marks, reverse=True):
+        text = f"{text[:index]} {mark}{text[index:]}"
     return text
