@@ -150,7 +150,7 @@ class Mark(Protocol):
 
 def with_marks(text: str, citations: Sequence[Mark], unsupported: Sequence[Span] = ()) -> str:
     """Return the answer with `[1]` where its footnotes belong, and `[no source]` behind sentences that have none."""
-    marks = [(mark.index, mark.number, f"[{mark.number}]") for mark in citations]
+    marks: list[tuple[int, float, str]] = [(mark.index, mark.number, f"[{mark.number}]") for mark in citations]
     marks += [(end, math.inf, _NO_SOURCE) for _, end in unsupported]
     for index, _, mark in sorted(marks, reverse=True):
         text = f"{text[:index]} {mark}{text[index:]}"
