@@ -116,14 +116,11 @@ export class Answer {
     this.unsupported = response.unsupported ?? [];
     this.contradictions = response.contradictions ?? [];
     this.isCut = response.incomplete_details?.reason === "max_output_tokens";
-    if (response.store) this.#askForFeedback(response.id);
+    this.keptAs = response.store ? response.id : null;
+    if (this.keptAs) this.element.querySelector(".answer").append(new Feedback(this.keptAs).element);
     this.element.dataset.outcome = this.outcome;
     say(this.verdict, VERDICTS[this.outcome]);
     if (this.outcome === "not_in_documents" && /^not in these documents\.?$/i.test(this.text.trim())) this.text = "";
-  }
-
-  #askForFeedback(response) {
-    this.element.querySelector(".answer").append(new Feedback(response).element);
   }
 
   #renderSoon() {
