@@ -163,12 +163,19 @@ def explain(response_id: _Id, as_json: _Json = False) -> None:
     trace = record.trace
     seconds = ", ".join(f"{name} {value:.4f}" for name, value in trace.get("seconds", {}).items())
     prompt = record.prompt and f"{record.prompt['name']} {record.prompt['version']}, {record.prompt['sha256'][:12]}…"
+    tokens = record.response.get("usage") or {}
     for name, value in (
+        ("Searched for", " | ".join(query for query in trace.get("queries", ()) if query != record.question)),
         ("Generator", trace.get("generator")),
         ("Prompt", prompt),
         ("Index version", record.index_version),
-        ("Markers dropped", ", ".join(map(str, trace.get("dropped_markers", ())))),
+        ("Markers that did not hold", ", ".join(f"[{number}]" for number in trace.get("dropped_markers", ()))),
+        ("Sentences without a source", len(_unsupported(record))),
+        ("Sentences left out, without a source", trace.get("dropped_sentences")),
+        ("Contradicting footnotes", ", ".join(f"{a} and {b}" for a, b in record.response.get("contradictions", ()))),
         ("Cached", " and ".join(_cached(trace))),
+        ("Tokens", tokens and f"{tokens['input_tokens']} read, {tokens['output_tokens']} written"),
+        ("Cost", trace.get("cost")),
         ("Seconds", seconds),
         ("Outcome", f"{_outcome(record)}: {_reason(record)}"),
     ):

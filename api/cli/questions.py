@@ -18,7 +18,7 @@ from evaluation.matching import holds
 from generation.answerer import Answer
 from generation.support import Span
 from generation.writing import Outcome
-from retrieval.explain import follow, verdict
+from retrieval.explain import MEANINGS, follow, verdict
 from retrieval.indexes.base import Scope
 from retrieval.searcher import SearchRequest
 
@@ -69,7 +69,10 @@ def explain(
     gold: Annotated[str, typer.Option(help="Name of the document that answers.")],
     quote: Annotated[str | None, typer.Option(help="Words of the passage that answers; all of the document.")] = None,
     store: _Store = None,
-    limit: Annotated[int, typer.Option(help="Passages that are asked for.", min=1)] = 10,
+    model: Annotated[str, typer.Option(help="Profile whose ranking is explained.")] = ANSWER_MODEL,
+    limit: Annotated[
+        int | None, typer.Option(help="Passages that are asked for; as many as an answer reads.", min=1)
+    ] = None,
 ) -> None:
     """Show how the right passage fares at every stage of a search, and where it is lost."""
     settings = load_settings(log_level="error")
@@ -77,14 +80,23 @@ def explain(
     with open_services(settings) as services:
         scope = _scope(services, store)
         wanted = _gold_chunks(services, scope, gold, quote)
-        request = SearchRequest(queries=[question], scope=scope, limit=limit, ranking=services.ranking, explain=True)
+        profile = services.profile_of(model)
+        request = SearchRequest(
+            queries=[question],
+            scope=scope,
+            limit=limit or profile.settings.max_results,
+            ranking=profile.ranking,
+            explain=True,
+        )
         steps = follow(services.searcher.search(request).stages, wanted)
-    table = Table("Stage", "Candidates", "Best rank", "Score", box=None, pad_edge=False)
+    table = Table("Stage", "Candidates", "Best rank", "Score", "What it leaves", box=None, pad_edge=False)
     for step in steps:
         is_lost = step.rank is None
         rank, score = ("–", "–") if is_lost else (str(step.rank), f"{step.score:.4f}")
-        table.add_row(step.stage, str(step.candidates), rank, score, style="red" if is_lost else None)
-    console.print(f"{len(wanted)} passages of {gold} count as right.")
+        row = step.stage, str(step.candidates), rank, score, MEANINGS[step.stage]
+        table.add_row(*row, style="red" if is_lost else None)
+    right = "1 passage counts as right" if len(wanted) == 1 else f"{len(wanted)} passages count as right"
+    console.print(Text(f"Of {gold} {right}."))
     console.print(table)
     console.print(Text(verdict(steps), "bold"))
 

@@ -458,5 +458,8 @@ def test_explain_names_the_stage_that_lost_a_passage(command: Command, folder: P
     assert (found.status, "Found, at rank 1" in found.out, "fused" in found.out) == (0, True, True)
     lost = command("explain", "How deep is the pond?", "--gold", "house.txt", "--limit", "1")
     assert (lost.status, "Lost at 'loaded'" in lost.out) == (0, True)
+    assert "1 passage counts as right" in found.out
+    assert "sharing words with the query" in found.out
+    assert "There is no model 'none'" in command("explain", "pond", "--gold", "garden.md", "--model", "none").err
     assert "No document named 'x.txt'" in command("explain", "pond", "--gold", "x.txt").err
     assert "No passage" in command("explain", "pond", "--gold", "garden.md", "--quote", "not there").err
