@@ -10,7 +10,7 @@ const VERDICTS = {
   unsupported: "Not supported by these documents",
 };
 const NO_SOURCE = "[no source]: nothing that this answer cites says this. Check it before you rely on it.";
-const CUT = "It ends here because it reached its greatest length.";
+const CUT = "The answer was cut off: it reached its length limit.";
 
 let exchanges = 0;
 
@@ -34,6 +34,8 @@ export class Answer {
     this.unsupported = []; // sentences without a source: {start, end} in code points of the text
     this.contradictions = []; // pairs of footnote numbers
     this.outcome = null;
+    this.isCut = false;
+    this.keptAs = null; // its id, where the server keeps it
     this.state = el("p", { className: "answer-state" }, "Searching…");
     this.verdict = el("p", { className: "verdict", hidden: true });
     this.body = el("div", { className: "answer-text" });
@@ -90,11 +92,12 @@ export class Answer {
   /** What a listener hears at the end. */
   get spoken() {
     const verdict = VERDICTS[this.outcome];
-    if (verdict) return `${verdict}. ${this.text}`;
+    const cut = this.isCut ? ` ${CUT}` : "";
+    if (verdict) return `${verdict}. ${this.text}${cut}`;
     const notes = notesOf(this.citations).length;
     const doubts = [this.unsupported.length ? `${counted(this.unsupported.length, "sentence")} without a source.` : null,
       ...this.contradictions.map(([one, other]) => `Footnotes ${one} and ${other} seem to contradict each other.`)];
-    return [this.text, `${notes ? counted(notes, "footnote") : "No footnotes"}.`, ...doubts].filter(Boolean).join(" ");
+    return [this.text + cut, `${notes ? counted(notes, "footnote") : "No footnotes"}.`, ...doubts].filter(Boolean).join(" ");
   }
 
   #cite(annotation) {

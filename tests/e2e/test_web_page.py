@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.chat_server import MODEL, ChatServer, cites, stalls_after
+from tests.chat_server import MODEL, ChatServer, cites, drops_after, says, stalls_after
 from tests.e2e.conftest import Server, footnote
 from tests.zips import plain_zip
 
@@ -322,6 +322,23 @@ def test_footnotes_that_contradict_each_other_are_named(fluent_page: Any, model:
         assert highlighted(fluent_page) == text
         fluent_page.keyboard.press("Escape")
     expect(answer.locator(".unsupported")).to_have_count(0)
+
+
+def test_an_answer_that_was_cut_off_says_so(fluent_page: Any, model: ChatServer) -> None:
+    """A language model that is not done at the limit of tokens leaves half an answer."""
+    model.deeds = [says("sharks " * 1100)]
+    expect(ask(fluent_page, "Who swims there?")).to_contain_text("The answer was cut off: it reached its length limit.")
+
+
+def test_an_answer_whose_model_dies_says_so(fluent_page: Any, model: ChatServer) -> None:
+    """What came stands, and the question can be asked again."""
+    model.deeds = [drops_after(f"{TWO} ")]
+    answer = ask(fluent_page, "How deep is the pond now?")
+    expect(answer).to_contain_text("two metres")
+    expect(answer.locator(".message")).to_be_visible()
+    model.deeds = [cites(f"{TWO} [newer.md]")]
+    answer.get_by_role("button", name="Ask again").click()
+    expect(fluent_page.get_by_role("article").last.get_by_role("list", name="Footnotes")).to_contain_text("2 m.")
 
 
 def test_an_answer_without_a_footnote_that_holds_is_said_to_have_none(fluent_page: Any, model: ChatServer) -> None:
