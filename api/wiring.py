@@ -15,7 +15,7 @@ from api.settings import ANSWER_MODEL, Settings
 from catalog import feed
 from catalog.blobs import BlobStore
 from catalog.database import Database
-from catalog.errors import NotFound
+from catalog.errors import ConfigurationError, NotFound
 from catalog.expiry import Retention
 from catalog.models import EmbeddingModel
 from generation.answer_cache import CachedAnswers
@@ -183,17 +183,29 @@ def _make_answerer(profile: Profile, database: Database, search: VersionedSearch
     settings = profile.settings
     with naming(profile.name):
         generator = _generator_of(profile, embedder)
+        is_by_model = settings.search_by == "model"
+        if is_by_model and not generator.calls_tools:
+            raise ConfigurationError(
+                f"search_by='model' needs a generator that calls tools, and generator={settings.generator!r} does not; "
+                "use generator='openai' with a server that does, or search_by='question'."
+            )
         answerer = Answerer(
             database,
             search,
             generator,
-            find_prompt(settings, generator, settings.prompt),
+            find_prompt(
+                settings,
+                generator,
+                settings.answer_prompt,
+                task=PromptTask.SEARCH if is_by_model else PromptTask.ANSWER,
+            ),
             price=price_of(settings),
             rewriter=_make_rewriter(settings, generator),
             reads_neighbours=settings.read_neighbours and has_language_model(generator),
             embedder=embedder,
             unsupported=Unsupported(settings.unsupported_sentences),
             cites_unmarked=settings.cite_unmarked,
+            max_calls=settings.max_tool_calls if is_by_model else None,
         )
     if not settings.answer_cache:
         return answerer

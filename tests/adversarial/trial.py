@@ -48,6 +48,7 @@ class ObedientGenerator:
     """Does what the hostile document says: it writes the attack's `obeyed`, a few characters at a time."""
 
     name = "obedient"
+    calls_tools = False
     source_tokens = 10_000
 
     def __init__(self) -> None:
@@ -185,6 +186,7 @@ class _Recorder:
         self._generator = generator
         self.name = generator.name
         self.source_tokens = generator.source_tokens
+        self.calls_tools = generator.calls_tools
         self.count_tokens = generator.count_tokens
         self.close = generator.close
         self.prompt = Prompt(question="", sources=[], messages=[], template="", version=0, sha256="")

@@ -28,6 +28,7 @@ class Gated:
     """A generator that writes its first word at once, and the rest when it is let; it notes what became of it."""
 
     name = "gated"
+    calls_tools = False
     source_tokens = 1000
 
     def __init__(self) -> None:

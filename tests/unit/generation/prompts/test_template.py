@@ -138,7 +138,7 @@ def test_a_template_gets_values_and_no_way_to_python(code: str) -> None:
         (a_prompt_file(version='"one"'), "needs 'version' in its front matter, a int"),
         (a_prompt_file(colour='"red"'), "has 'colour' in its front matter"),
         (a_prompt_file(name='"other"'), "calls itself 'other'"),
-        (a_prompt_file(task='"poetry"'), "has task 'poetry'; use one of answer, rewrite"),
+        (a_prompt_file(task='"poetry"'), "has task 'poetry'; use one of answer, search, rewrite"),
         (a_prompt_file(answer_mark='""'), "answer_mark ''"),
         (a_prompt_file("{% block user %}{% endblock %}{% block end %}{% endblock %}"), "has a block 'end'"),
         (a_prompt_file("{% block system %}Be brief.{% endblock %}"), "has to end with a block 'user'"),
