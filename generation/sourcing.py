@@ -90,7 +90,7 @@ class Sourcing(Protocol):
         ...
 
     def write(self) -> Iterator[TextDelta | Finished]:
-        """As Generator.generate does."""
+        """As Generator.generate does, with the usage of all requests."""
         ...
 
     def trace(self) -> dict[str, Any]:

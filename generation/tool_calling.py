@@ -7,6 +7,7 @@ from dataclasses import replace
 from itertools import chain
 from typing import Any, Final
 
+from catalog.errors import ServiceUnavailable
 from generation.backends.base import Finished, FinishReason, Prompt, Source, TextDelta, ToolCall, Usage
 from generation.packing import Packed, cost
 from generation.rounds import Conversation, Result, Round
@@ -102,9 +103,13 @@ class ByModel:
         for piece in self._answer:
             if isinstance(piece, TextDelta):
                 text += piece.text
-            elif piece.calls:
+            elif piece.calls and self.prompt.may_call:
                 yield from self._write_on(text, piece.calls)
                 return
+            elif piece.calls and not text.strip():
+                raise ServiceUnavailable(
+                    "The language model calls tools where it has to write its answer; ask again, or in other words."
+                )
             yield piece
 
     def trace(self) -> dict[str, Any]:

@@ -196,7 +196,8 @@ class OpenAIGenerator:
             reader = AnswerReader(
                 max_tokens=body["max_tokens"],
                 count_tokens=self._counter.estimate,
-                takes_calls=body.get("tool_choice") == "auto",
+                # A model that has to write and calls is no fault of its server, which would be left alone for it.
+                takes_calls="tools" in body,
             )
             request = ChatRequest(self._servers, reader, deadline=deadline)
             pause = 0.0

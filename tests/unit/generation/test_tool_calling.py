@@ -9,6 +9,7 @@ import pytest
 
 from catalog.blobs import BlobStore
 from catalog.database import Database
+from catalog.errors import ServiceUnavailable
 from catalog.models import VectorStore
 from generation.answerer import Answer, Answerer, AnswerRequest
 from generation.backends.base import FinishReason, TextDelta, ToolCall, Usage
@@ -176,12 +177,17 @@ def test_behind_the_last_call_the_model_has_to_write(desk: Desk) -> None:
 
 
 def test_an_endless_loop_ends_at_the_limit(desk: Desk) -> None:
-    """A model that only ever calls is asked to write once, and then has not answered."""
-    answer, model = desk.answer(("", [a_search("pump")]), limit=3)
-    assert len(model.prompts) == 5
-    assert len(tool_results(model)) == 4
-    assert answer.outcome == Outcome.NOT_IN_DOCUMENTS
-    assert answer.usage.input_tokens == 50
+    """A model that only ever calls is asked to write once; that it did not is an error, and no refusal."""
+    model = CallingModel(("", [a_search("pump")]))
+    with pytest.raises(ServiceUnavailable, match="calls tools where it has to write"):
+        desk.ask(model, limit=3)
+    assert [prompt.may_call for prompt in model.prompts] == [True, True, True, False]
+
+
+def test_calls_behind_the_last_word_are_passed_over(desk: Desk) -> None:
+    """An answer that had to be written, and was, is not undone by them."""
+    answer, model = desk.answer(("", [a_search("pump")]), (f"{PUMP} [1]", [a_search("more")]), limit=1)
+    assert (answer.text, answer.outcome, len(model.prompts)) == (PUMP, Outcome.ANSWERED, 2)
 
 
 def test_hundreds_of_calls_are_cut(desk: Desk) -> None:
