@@ -42,6 +42,8 @@ _OF_PROFILE: Final = frozenset(
         "min_evidence",
         "dense_weight",
         "search_by",
+        "search_steps",
+        "search_steps_by",
         "max_tool_calls",
     }
 )
@@ -169,6 +171,12 @@ class Settings(BaseSettings):
         le=4,
         description="search_by=question: searches for one question. With 2 or more what was found says what to search "
         "for next, for questions of several parts. A request's `max_steps` wins.",
+    )
+
+    search_steps_by: Literal["rule", "model"] = Field(
+        "rule",
+        description="Who says what the further steps search for: a rule, or the language model of generator, which is "
+        "asked once for each; where its reply is no query, the rule.",
     )
 
     reranker: Literal["none", "cross-encoder", "openai", "tei"] = Field(

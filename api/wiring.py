@@ -24,6 +24,7 @@ from generation.backends.base import Generator
 from generation.backends.opener import open_generator
 from generation.completion import has_language_model
 from generation.conversation import Rewriter
+from generation.decomposition import Decomposer
 from generation.prompts import PromptRegistry, PromptTask, PromptTemplate
 from generation.prompts.cases import open_prompt
 from generation.writing import Unsupported
@@ -206,6 +207,7 @@ def _make_answerer(profile: Profile, database: Database, search: VersionedSearch
             unsupported=Unsupported(settings.unsupported_sentences),
             cites_unmarked=settings.cite_unmarked,
             max_calls=settings.max_tool_calls if is_by_model else None,
+            decomposer=_make_decomposer(settings, generator),
         )
     if not settings.answer_cache:
         return answerer
@@ -229,6 +231,17 @@ def _make_rewriter(settings: Settings, generator: Generator) -> Rewriter | None:
         rewrite=find_prompt(settings, generator, "rewrite", task=PromptTask.REWRITE),
         compaction=find_prompt(settings, generator, "compaction", task=PromptTask.COMPACTION),
     )
+
+
+def _make_decomposer(settings: Settings, generator: Generator) -> Decomposer | None:
+    if settings.search_steps_by != "model":
+        return None
+    if not has_language_model(generator):
+        raise ConfigurationError(
+            f"search_steps_by='model' needs a language model, and generator={settings.generator!r} has none; use "
+            "generator='openai' or 'transformers', or search_steps_by='rule'."
+        )
+    return Decomposer(generator, find_prompt(settings, generator, "decomposition", task=PromptTask.DECOMPOSITION))
 
 
 def find_prompt(

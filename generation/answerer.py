@@ -13,6 +13,7 @@ from generation.backends.base import FinishReason, Generator, Prompt, Sampling, 
 from generation.citations import Citation
 from generation.contradictions import contradictions
 from generation.conversation import Asked, Rewriter, by_rule
+from generation.decomposition import Decomposer
 from generation.packing import Packed, pack
 from generation.prices import Price
 from generation.prompts import PromptTemplate
@@ -117,6 +118,7 @@ class Answerer:
         unsupported: Unsupported = Unsupported.FLAG,
         cites_unmarked: bool = False,
         max_calls: int | None = None,
+        decomposer: Decomposer | None = None,
     ) -> None:
         """`price`: of the generator's tokens, where answers have a cost.
 
@@ -127,6 +129,7 @@ class Answerer:
         `cites_unmarked`: see Writing.
         `max_calls`: the model searches itself, by so many calls at most, and `template` is for that; None has the
         question searched for.
+        `decomposer`: says by a language model what a request's further steps are for; without it a rule does.
         """
         self.generator = generator
         self._price = price
@@ -139,6 +142,7 @@ class Answerer:
         self._rewriter = rewriter
         self._reads_neighbours = reads_neighbours
         self._max_calls = max_calls
+        self._decomposer = decomposer
 
     @property
     def prompt(self) -> dict[str, Any]:
@@ -211,7 +215,7 @@ class Answerer:
 
     def _sourcing(self, request: AnswerRequest, asked: Asked, nonce: str, cancelled: Callable[[], bool]) -> Sourcing:
         task = Task(
-            asked=self._led_on(request, asked),
+            asked=self._led_on(request, asked, cancelled),
             template=self._template,
             nonce=nonce,
             generator=self.generator,
@@ -233,7 +237,7 @@ class Answerer:
         rewrites = self._max_calls is None
         return self._rewriter.ask(request.question, request.turns, rewrites=rewrites, cancelled=cancelled)
 
-    def _led_on(self, request: AnswerRequest, asked: Asked) -> Asked:
+    def _led_on(self, request: AnswerRequest, asked: Asked, cancelled: Callable[[], bool]) -> Asked:
         """Return the question with the queries that the request's steps lead to."""
         if request.steps == 1 or self._max_calls is not None:
             return asked
@@ -242,7 +246,12 @@ class Answerer:
             found = self._search(request, queries)
             return [f"{passage.chunk.context}\n{passage.chunk.text}" for passage in found.passages]
 
-        led_to = queries_in_steps(asked.queries[-1], steps=request.steps, find=find)
+        def lead(queries: Sequence[str], passages: Sequence[str]) -> list[str] | None:
+            if self._decomposer is None:
+                return None
+            return self._decomposer.next_queries(queries[0], queries, passages, cancelled=cancelled)
+
+        led_to = queries_in_steps(asked.queries[-1], steps=request.steps, find=find, lead=lead)
         return replace(asked, queries=list(dict.fromkeys([*asked.queries, *led_to])))
 
     def _search(self, request: AnswerRequest, queries: Sequence[str]) -> SearchResult:

@@ -32,6 +32,8 @@ class PromptTask(StrEnum):
     REWRITE = "rewrite"
     # The oldest turns of a long conversation, in a few sentences.
     COMPACTION = "compaction"
+    # What to search for next, for a question of several parts.
+    DECOMPOSITION = "decomposition"
     SUMMARY = "summary"
     EXTRACTION = "extraction"
     CLASSIFICATION = "classification"
