@@ -36,10 +36,13 @@ ANSWER_MODEL: Final = "footnote"
 _OF_PROFILE: Final = frozenset(
     {
         "prompt",
+        "rewrite_prompt",
+        "compaction_prompt",
         "temperature",
         "max_results",
         "score_threshold",
         "min_evidence",
+        "wrong_answers_at_most",
         "dense_weight",
         "search_by",
         "search_steps",
@@ -265,6 +268,12 @@ class Settings(BaseSettings):
         description="The prompt that answers are written by; `footnote prompts list` shows all. search_by=model has "
         "one of its own, `search`.",
     )
+    rewrite_prompt: str = Field(
+        "rewrite", description="The prompt by which a language model makes a follow-up question stand alone."
+    )
+    compaction_prompt: str = Field(
+        "compaction", description="The prompt by which a language model notes what the oldest turns were about."
+    )
     temperature: float | None = Field(
         None, ge=0, le=2, description="Of a language model, where a request names none; none is the model's own."
     )
@@ -290,6 +299,13 @@ class Settings(BaseSettings):
         ge=0,
         le=1,
         description="extractive: evidence of the best sentence below which it does not answer.",
+    )
+    wrong_answers_at_most: float | None = Field(
+        None,
+        gt=0,
+        lt=1,
+        description="extractive: share of the given answers that may be wrong; the evidence below which it does not "
+        "answer is then the lowest that keeps it, as `footnote eval calibrate` found. docs/evaluation.md.",
     )
 
     profiles: dict[str, dict[str, Any]] = Field(
