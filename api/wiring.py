@@ -11,7 +11,8 @@ from api import metrics
 from api.live import Engine, Live
 from api.models import Model, known_model
 from api.profiles import Profile, naming, open_profiles, price_of
-from api.settings import ANSWER_MODEL, Settings
+from api.settings import Settings
+from api.settings.generation import ANSWER_MODEL
 from catalog import feed
 from catalog.blobs import BlobStore
 from catalog.database import Database

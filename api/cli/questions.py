@@ -8,7 +8,8 @@ from rich.table import Table
 from rich.text import Text
 
 from api.cli.root import app, configure_logging, console
-from api.settings import ANSWER_MODEL, load_settings
+from api.settings import load_settings
+from api.settings.generation import ANSWER_MODEL
 from api.wiring import Services, open_services
 from catalog import stores
 from catalog.chunks import chunks_of_file
