@@ -17,12 +17,13 @@ from generation.backends.openai import OpenAIGenerator
 from generation.backends.opener import open_generator
 from generation.backends.upstreams import FAILURES, BreakerState, FaultKind, News
 from retrieval.embedders.conversion import DEFAULT_MODEL, ensure_converted
-from tests.chat_server import (
+from tests.contract.generator import GeneratorContract, a_prompt, begin, never, write
+from tests.model_server import (
     ANSWER,
     MODEL,
-    ChatServer,
     Deed,
     Exchange,
+    ModelServer,
     comments,
     drops_after,
     fails,
@@ -32,22 +33,21 @@ from tests.chat_server import (
     stalls,
     stalls_after,
 )
-from tests.contract.generator import GeneratorContract, a_prompt, begin, never, write
 
 KEY = "sk-secret"
 NOWHERE = "http://127.0.0.1:9/v1"
 
 
 @pytest.fixture
-def server() -> Iterator[ChatServer]:
-    server = ChatServer()
+def server() -> Iterator[ModelServer]:
+    server = ModelServer()
     yield server
     server.close()
 
 
 @pytest.fixture
-def other() -> Iterator[ChatServer]:
-    server = ChatServer()
+def other() -> Iterator[ModelServer]:
+    server = ModelServer()
     yield server
     server.close()
 
@@ -56,7 +56,7 @@ Opener = Callable[..., OpenAIGenerator]
 
 
 @pytest.fixture
-def opened_on(server: ChatServer) -> Iterator[Opener]:
+def opened_on(server: ModelServer) -> Iterator[Opener]:
     """Return what opens a generator on the server; keyword arguments are fields of `ChatServers`."""
     opened: list[OpenAIGenerator] = []
 
@@ -79,7 +79,7 @@ def echoes(exchange: Exchange) -> None:
 
 class TestOnAServerThatIsRight(GeneratorContract):
     @pytest.fixture
-    def opened(self, server: ChatServer, opened_on: Opener) -> Generator:
+    def opened(self, server: ModelServer, opened_on: Opener) -> Generator:
         server.usual = echoes
         server.counts = True
         return opened_on()
@@ -93,7 +93,7 @@ def part(text: str, finish: str | None = None) -> bytes:
     return event({"choices": [{"delta": {"content": text}, "finish_reason": finish}]})
 
 
-def test_requests_are_those_of_openai(server: ChatServer, opened_on: Opener) -> None:
+def test_requests_are_those_of_openai(server: ModelServer, opened_on: Opener) -> None:
     """Messages as the prompt has them, limits, sampling, a stream with its usage, and the key, which nothing shows."""
     generator = opened_on()
     prompt = a_prompt()
@@ -113,13 +113,13 @@ def test_requests_are_those_of_openai(server: ChatServer, opened_on: Opener) -> 
     assert KEY not in repr(ChatServers(urls=[server.url], model=MODEL, api_key=KEY))
 
 
-def test_what_the_request_leaves_open_is_the_models_own(server: ChatServer, opened_on: Opener) -> None:
+def test_what_the_request_leaves_open_is_the_models_own(server: ModelServer, opened_on: Opener) -> None:
     """Neither temperature nor top_p is sent then."""
     list(opened_on().generate(a_prompt(), sampling=Sampling(), cancelled=never))
     assert {"temperature", "top_p"} & server.bodies[0].keys() == set()
 
 
-def test_the_servers_count_is_the_usage(server: ChatServer, opened_on: Opener) -> None:
+def test_the_servers_count_is_the_usage(server: ModelServer, opened_on: Opener) -> None:
     """With the tokens that it had in its cache."""
     text, finished = write(opened_on())
     words = sum(len(message["content"].split()) for message in server.bodies[0]["messages"])
@@ -142,7 +142,7 @@ def test_the_servers_count_is_the_usage(server: ChatServer, opened_on: Opener) -
     ],
 )
 def test_a_count_that_cannot_be_true_is_replaced_by_our_own(
-    server: ChatServer, opened_on: Opener, usage: dict[str, Any]
+    server: ModelServer, opened_on: Opener, usage: dict[str, Any]
 ) -> None:
     """By the rule that counts rather too many; nothing is taken as cached."""
     server.deeds = [says(ANSWER, usage=usage)]
@@ -159,7 +159,7 @@ def test_a_count_that_cannot_be_true_is_replaced_by_our_own(
     [("stop", FinishReason.STOP), ("eos", FinishReason.STOP), ("length", FinishReason.LENGTH)],
 )
 def test_finish_reasons_are_those_of_the_seam(
-    server: ChatServer, opened_on: Opener, finish: str, reason: FinishReason
+    server: ModelServer, opened_on: Opener, finish: str, reason: FinishReason
 ) -> None:
     """Whatever the servers call them."""
     server.deeds = [says(ANSWER, finish=finish)]
@@ -191,7 +191,7 @@ def test_finish_reasons_are_those_of_the_seam(
         sends(event({"choices": [{"delta": {"role": "assistant"}}]})),
     ],
 )
-def test_what_fails_before_the_first_token_is_asked_again(server: ChatServer, opened_on: Opener, deed: Deed) -> None:
+def test_what_fails_before_the_first_token_is_asked_again(server: ModelServer, opened_on: Opener, deed: Deed) -> None:
     """Overload, faults, replies that are no stream or no answer: the second reply counts, and nothing of the first."""
     server.deeds = [deed]
     assert write(opened_on())[0] == ANSWER
@@ -212,7 +212,7 @@ def test_what_fails_before_the_first_token_is_asked_again(server: ChatServer, op
     ],
 )
 def test_when_nothing_helps_the_error_is_retryable_and_says_why(
-    server: ChatServer, opened_on: Opener, deed: Deed, message: str
+    server: ModelServer, opened_on: Opener, deed: Deed, message: str
 ) -> None:
     """It names the server and what to do, never the key."""
     server.usual = deed
@@ -230,14 +230,14 @@ def test_a_server_that_is_not_there_is_an_outage(opened_on: Opener) -> None:
         write(opened_on(urls=[NOWHERE], retries=1))
 
 
-def test_the_server_says_how_long_to_wait(server: ChatServer, opened_on: Opener) -> None:
+def test_the_server_says_how_long_to_wait(server: ModelServer, opened_on: Opener) -> None:
     """Retry-After is kept to."""
     server.deeds = [fails(429, retry_after="0.3")]
     write(opened_on())
     assert server.times[1] - server.times[0] >= 0.3
 
 
-def test_a_wait_beyond_the_deadline_is_not_begun(server: ChatServer, opened_on: Opener) -> None:
+def test_a_wait_beyond_the_deadline_is_not_begun(server: ModelServer, opened_on: Opener) -> None:
     """Who asked is told when to come again."""
     server.deeds = [fails(429, "quota spent", retry_after="3600")]
     with pytest.raises(ServiceUnavailable, match="quota spent") as raised:
@@ -247,7 +247,7 @@ def test_a_wait_beyond_the_deadline_is_not_begun(server: ChatServer, opened_on: 
 
 
 def test_repetitions_of_all_answers_together_are_bounded(
-    server: ChatServer, opened_on: Opener, monkeypatch: pytest.MonkeyPatch
+    server: ModelServer, opened_on: Opener, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Servers that have too much to do do not get a multiple of it."""
     monkeypatch.setattr("generation.backends.upstreams.FAILURES", 10**6)
@@ -270,7 +270,7 @@ def test_repetitions_of_all_answers_together_are_bounded(
         (fails(422, "unknown field"), r"unknown field"),
     ],
 )
-def test_a_wrong_setting_is_not_asked_again(server: ChatServer, opened_on: Opener, deed: Deed, message: str) -> None:
+def test_a_wrong_setting_is_not_asked_again(server: ModelServer, opened_on: Opener, deed: Deed, message: str) -> None:
     """The message names the setting and what the server says, never the key."""
     server.deeds = [deed]
     with pytest.raises(ConfigurationError, match=message) as raised:
@@ -279,7 +279,7 @@ def test_a_wrong_setting_is_not_asked_again(server: ChatServer, opened_on: Opene
     assert len(server.bodies) == 1
 
 
-def test_the_limit_is_named_as_the_server_wants_it(server: ChatServer, opened_on: Opener) -> None:
+def test_the_limit_is_named_as_the_server_wants_it(server: ModelServer, opened_on: Opener) -> None:
     """Once it has said so, every request has the new name."""
     server.deeds = [fails(400, "Unsupported parameter: 'max_tokens'. Use 'max_completion_tokens' instead.")]
     generator = opened_on()
@@ -293,14 +293,14 @@ def test_the_limit_is_named_as_the_server_wants_it(server: ChatServer, opened_on
 
 
 @pytest.mark.parametrize("deed", [stalls, comments])
-def test_the_first_token_is_not_waited_for_without_end(server: ChatServer, opened_on: Opener, deed: Deed) -> None:
+def test_the_first_token_is_not_waited_for_without_end(server: ModelServer, opened_on: Opener, deed: Deed) -> None:
     """Neither is a server that only keeps the connection open: it is asked again."""
     server.deeds = [deed]
     assert write(opened_on(first_token_timeout_s=0.5))[0] == ANSWER
     assert server.hung_up.wait(5)
 
 
-def test_a_pause_between_tokens_has_a_limit(server: ChatServer, opened_on: Opener) -> None:
+def test_a_pause_between_tokens_has_a_limit(server: ModelServer, opened_on: Opener) -> None:
     """What was given out stays as it is; the answer is no whole one, and is not begun anew."""
     server.deeds = [stalls_after("The red ", "pump ")]
     pieces: list[str] = []
@@ -310,7 +310,7 @@ def test_a_pause_between_tokens_has_a_limit(server: ChatServer, opened_on: Opene
     assert len(server.bodies) == 1
 
 
-def test_an_answer_has_a_deadline(server: ChatServer, opened_on: Opener) -> None:
+def test_an_answer_has_a_deadline(server: ModelServer, opened_on: Opener) -> None:
     """However regularly its tokens come."""
     server.deeds = [says("word " * 100, pause_s=0.05)]
     with pytest.raises(ServiceUnavailable, match=r"its answer is not there after 0\.5 s"):
@@ -330,7 +330,7 @@ def test_an_answer_has_a_deadline(server: ChatServer, opened_on: Opener) -> None
     ],
 )
 def test_a_server_that_dies_in_mid_answer_is_an_error(
-    server: ChatServer, opened_on: Opener, deed: Deed, caplog: pytest.LogCaptureFixture
+    server: ModelServer, opened_on: Opener, deed: Deed, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Never an answer that looks whole; the log says what came when, and nobody is asked a second time."""
     server.deeds = [deed]
@@ -344,7 +344,7 @@ def test_a_server_that_dies_in_mid_answer_is_an_error(
 
 
 @pytest.mark.parametrize("deed", [floods(), floods("word " * 50), floods("\n")])
-def test_a_flood_is_cut_at_the_limit(server: ChatServer, opened_on: Opener, deed: Deed) -> None:
+def test_a_flood_is_cut_at_the_limit(server: ModelServer, opened_on: Opener, deed: Deed) -> None:
     """A server that does not heed the limit is hung up on, and its answer ends with LENGTH."""
     server.deeds = [deed]
     text, finished = write(opened_on(), max_tokens=16)
@@ -354,7 +354,7 @@ def test_a_flood_is_cut_at_the_limit(server: ChatServer, opened_on: Opener, deed
     assert server.hung_up.wait(5)
 
 
-def test_what_follows_the_last_token_cannot_spoil_an_answer(server: ChatServer, opened_on: Opener) -> None:
+def test_what_follows_the_last_token_cannot_spoil_an_answer(server: ModelServer, opened_on: Opener) -> None:
     """A connection that breaks, or noise, where the usage should be: the answer is whole, and counted here."""
     for tail in ([], [b"data: "], [part("noise")]):
         server.deeds = [sends(part("Every spring. [1]"), part("", "stop"), *tail)]
@@ -364,7 +364,7 @@ def test_what_follows_the_last_token_cannot_spoil_an_answer(server: ChatServer, 
         assert finished.usage.output_tokens > 0
 
 
-def test_thoughts_are_no_part_of_the_answer(server: ChatServer, opened_on: Opener) -> None:
+def test_thoughts_are_no_part_of_the_answer(server: ModelServer, opened_on: Opener) -> None:
     """Under either name; they count against the limit."""
 
     def thinks(exchange: Exchange) -> None:
@@ -379,7 +379,7 @@ def test_thoughts_are_no_part_of_the_answer(server: ChatServer, opened_on: Opene
     assert write(opened_on())[0] == "Spring. [1]"
 
 
-def test_an_answer_of_thoughts_alone_says_what_to_change(server: ChatServer, opened_on: Opener) -> None:
+def test_an_answer_of_thoughts_alone_says_what_to_change(server: ModelServer, opened_on: Opener) -> None:
     """The server is not at fault, so nothing is repeated and nothing held against it."""
 
     def ponders(exchange: Exchange) -> None:
@@ -396,7 +396,7 @@ def test_an_answer_of_thoughts_alone_says_what_to_change(server: ChatServer, ope
     assert len(server.bodies) == FAILURES + 1
 
 
-def test_a_filter_of_the_server_is_told(server: ChatServer, opened_on: Opener) -> None:
+def test_a_filter_of_the_server_is_told(server: ModelServer, opened_on: Opener) -> None:
     """It is the request that it objects to."""
     server.deeds = [sends(part("The "), part("", "content_filter"))]
     with pytest.raises(InvalidRequest, match="filter"):
@@ -404,7 +404,7 @@ def test_a_filter_of_the_server_is_told(server: ChatServer, opened_on: Opener) -
 
 
 @pytest.mark.parametrize("deed", [stalls, stalls_after("The ")])
-def test_the_server_is_hung_up_on_when_the_reader_goes(server: ChatServer, opened_on: Opener, deed: Deed) -> None:
+def test_the_server_is_hung_up_on_when_the_reader_goes(server: ModelServer, opened_on: Opener, deed: Deed) -> None:
     """Also while the first token is waited for: the server notices, and stops to write."""
     server.deeds = [deed]
     *_, last = begin(opened_on(), cancelled=lambda: bool(server.bodies))
@@ -413,7 +413,7 @@ def test_the_server_is_hung_up_on_when_the_reader_goes(server: ChatServer, opene
     assert server.hung_up.wait(5)
 
 
-def test_an_answer_that_nobody_reads_on_ends_at_the_server(server: ChatServer, opened_on: Opener) -> None:
+def test_an_answer_that_nobody_reads_on_ends_at_the_server(server: ModelServer, opened_on: Opener) -> None:
     """Dropping the iterator is enough."""
     server.deeds = [stalls_after("The ")]
     answer = begin(opened_on())
@@ -422,7 +422,7 @@ def test_an_answer_that_nobody_reads_on_ends_at_the_server(server: ChatServer, o
     assert server.hung_up.wait(5)
 
 
-def test_closing_ends_what_is_under_way(server: ChatServer) -> None:
+def test_closing_ends_what_is_under_way(server: ModelServer) -> None:
     """As when the process stops: the answer is an outage for its reader."""
     server.deeds = [stalls_after("The ")]
     generator = OpenAIGenerator(ChatServers(urls=[server.url], model=MODEL))
@@ -433,7 +433,7 @@ def test_closing_ends_what_is_under_way(server: ChatServer) -> None:
         next(answer)
 
 
-def test_another_server_takes_over_at_once(server: ChatServer, other: ChatServer, opened_on: Opener) -> None:
+def test_another_server_takes_over_at_once(server: ModelServer, other: ModelServer, opened_on: Opener) -> None:
     """Without the pause before a repetition, and also for one that refuses the key."""
     for deed in (fails(503, retry_after="60"), fails(401), drops_after(), fails(404)):
         server.deeds = [deed]
@@ -442,7 +442,7 @@ def test_another_server_takes_over_at_once(server: ChatServer, other: ChatServer
 
 
 def test_a_server_that_failed_repeatedly_is_left_alone(
-    server: ChatServer, other: ChatServer, opened_on: Opener
+    server: ModelServer, other: ModelServer, opened_on: Opener
 ) -> None:
     """Questions do not pay for its state any more, and whoever watches hears of each step."""
     server.usual = fails(500)
@@ -457,7 +457,7 @@ def test_a_server_that_failed_repeatedly_is_left_alone(
     ]
 
 
-def test_when_all_servers_are_left_alone_answers_fail_at_once(server: ChatServer, opened_on: Opener) -> None:
+def test_when_all_servers_are_left_alone_answers_fail_at_once(server: ModelServer, opened_on: Opener) -> None:
     """With the time of the next try and the last reason, and without a request."""
     server.usual = fails(500, "out of memory")
     generator = opened_on(retries=0)
@@ -470,7 +470,7 @@ def test_when_all_servers_are_left_alone_answers_fail_at_once(server: ChatServer
     assert len(server.bodies) == FAILURES
 
 
-def test_a_server_that_is_left_alone_meanwhile_is_not_waited_for(server: ChatServer, opened_on: Opener) -> None:
+def test_a_server_that_is_left_alone_meanwhile_is_not_waited_for(server: ModelServer, opened_on: Opener) -> None:
     """The failure that is one too many ends the answer too, whatever repetitions are left."""
     server.usual = fails(500)
     with pytest.raises(ServiceUnavailable, match="status 500"):
@@ -478,7 +478,7 @@ def test_a_server_that_is_left_alone_meanwhile_is_not_waited_for(server: ChatSer
     assert len(server.bodies) == FAILURES
 
 
-def test_the_least_busy_server_is_asked(server: ChatServer, other: ChatServer, opened_on: Opener) -> None:
+def test_the_least_busy_server_is_asked(server: ModelServer, other: ModelServer, opened_on: Opener) -> None:
     """One after the other they go to the first, whose cache knows the prompts; at the same time to both."""
     generator = opened_on(urls=[server.url, other.url])
     for _ in range(3):
@@ -492,7 +492,7 @@ def test_the_least_busy_server_is_asked(server: ChatServer, other: ChatServer, o
     under_way.close()  # type: ignore[attr-defined]
 
 
-def test_tokens_are_counted_by_the_server_where_it_can(server: ChatServer, opened_on: Opener) -> None:
+def test_tokens_are_counted_by_the_server_where_it_can(server: ModelServer, opened_on: Opener) -> None:
     """It is asked once for a text, and how is tried out with a word that is nobody's."""
     server.counts = True
     generator = opened_on()
@@ -501,7 +501,7 @@ def test_tokens_are_counted_by_the_server_where_it_can(server: ChatServer, opene
 
 
 def test_a_tokenizer_that_is_here_counts_without_the_server(
-    server: ChatServer, opened_on: Opener, model_cache: Path
+    server: ModelServer, opened_on: Opener, model_cache: Path
 ) -> None:
     """It costs no round trip, and counts as the model does."""
     server.counts = True
@@ -510,7 +510,7 @@ def test_a_tokenizer_that_is_here_counts_without_the_server(
     assert server.counted == []
 
 
-def test_the_answer_gets_the_room_that_the_prompt_leaves(server: ChatServer, opened_on: Opener) -> None:
+def test_the_answer_gets_the_room_that_the_prompt_leaves(server: ModelServer, opened_on: Opener) -> None:
     """Servers refuse what could not fit; a prompt that leaves none is refused here, with both numbers."""
     server.counts = True
     prompt = a_prompt()
@@ -547,7 +547,7 @@ def test_the_back_end_needs_an_address() -> None:
         open_generator("openai")
 
 
-def test_each_server_is_checked_for_the_model(server: ChatServer, opened_on: Opener) -> None:
+def test_each_server_is_checked_for_the_model(server: ModelServer, opened_on: Opener) -> None:
     """Reachable, with the model, and with a context as large as the setting."""
     assert opened_on().check() == [f"{server.url} serves {MODEL}"]
     for fields, message in (
@@ -559,7 +559,7 @@ def test_each_server_is_checked_for_the_model(server: ChatServer, opened_on: Ope
             opened_on(**fields).check()
 
 
-def test_answers_at_the_same_time_wait_for_none_of_each_other(server: ChatServer, opened_on: Opener) -> None:
+def test_answers_at_the_same_time_wait_for_none_of_each_other(server: ModelServer, opened_on: Opener) -> None:
     """One that stalls holds up nobody."""
     server.deeds = [stalls_after("The ")]
     generator = opened_on()

@@ -17,8 +17,8 @@ from retrieval.embedders.calibration import ensure_calibrated
 from retrieval.embedders.conversion import DEFAULT_MODEL, ensure_converted
 from retrieval.lexical import LexicalIndex
 from tests.builders import a_publication
-from tests.chat_server import MODEL, ChatServer
 from tests.integration.conftest import HOUSE, running
+from tests.model_server import MODEL, ModelServer
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,9 +65,9 @@ def folder(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def chat_server() -> Iterator[ChatServer]:
+def model_server() -> Iterator[ModelServer]:
     """Yield a server of a language model."""
-    server = ChatServer()
+    server = ModelServer()
     yield server
     server.close()
 
@@ -290,26 +290,30 @@ def test_doctor_names_the_part_that_does_not_work(command: Command, monkeypatch:
     assert (found["catalog"][0], found["embedding"][0]) == ("failed", "ok")
 
 
-def test_doctor_asks_the_servers_of_language_models(command: Command, tmp_home: Path, chat_server: ChatServer) -> None:
+def test_doctor_asks_the_servers_of_language_models(
+    command: Command, tmp_home: Path, model_server: ModelServer
+) -> None:
     """Each profile with its generator; one whose server has another model fails the check, by name."""
     wrong = '[profiles.wrong]\ngenerator = "openai"\ngenerator_model = "other"\n'
-    right = f'generator_url = "{chat_server.url}"\n[profiles.fluent]\ngenerator = "openai"\n'
+    right = f'generator_url = "{model_server.url}"\n[profiles.fluent]\ngenerator = "openai"\n'
     right += f'generator_model = "{MODEL}"\n'
     (tmp_home / "footnote.toml").write_text(right)
     sound = command("doctor")
     assert sound.status == 0
     told = " ".join(sound.out.split())
-    assert f"footnote answers with extractive; fluent answers with openai, {chat_server.url} serves {MODEL}" in told
+    assert f"footnote answers with extractive; fluent answers with openai, {model_server.url} serves {MODEL}" in told
     (tmp_home / "footnote.toml").write_text(right + wrong)
     result = command("doctor")
     assert (result.status, rows(result)["generator"][0]) == (1, "failed")
     assert "profile wrong:" in " ".join(result.out.split())
 
 
-def test_a_question_may_name_a_profile(command: Command, folder: Path, tmp_home: Path, chat_server: ChatServer) -> None:
+def test_a_question_may_name_a_profile(
+    command: Command, folder: Path, tmp_home: Path, model_server: ModelServer
+) -> None:
     """`--model` chooses who answers; an unknown one is an error."""
     (tmp_home / "footnote.toml").write_text(
-        f'[profiles.fluent]\ngenerator = "openai"\ngenerator_url = "{chat_server.url}"\ngenerator_model = "{MODEL}"\n'
+        f'[profiles.fluent]\ngenerator = "openai"\ngenerator_url = "{model_server.url}"\ngenerator_model = "{MODEL}"\n'
     )
     command("ingest", str(folder))
     assert "The pond is two metres deep" in command("ask", "How deep is the pond?").out
