@@ -1,19 +1,29 @@
 """A language model that replies what it is told to."""
 
 from collections.abc import Callable, Iterator
+from typing import Any
 
 from generation.backends.base import Finished, FinishReason, Prompt, Sampling, TextDelta, Usage
 
 
 class ScriptedModel:
-    """Gives one reply to each prompt, in order, and keeps the prompts; a token is a word."""
+    """Gives one reply to each prompt, in order, and the last one again; keeps the prompts; a token is a word."""
 
     name = "scripted"
 
-    def __init__(self, *replies: str, source_tokens: int = 200, reason: FinishReason = FinishReason.STOP) -> None:
+    def __init__(
+        self,
+        *replies: str,
+        source_tokens: int = 200,
+        reason: FinishReason = FinishReason.STOP,
+        evidence: float | None = None,
+        deed: Callable[[], Any] = lambda: None,
+    ) -> None:
+        """`deed` is done before each reply."""
         self.replies = list(replies)
         self.source_tokens = source_tokens
-        self.reason = reason
+        self.reason, self.evidence = reason, evidence
+        self.deed = deed
         self.prompts: list[Prompt] = []
 
     def count_tokens(self, text: str) -> int:
@@ -23,9 +33,15 @@ class ScriptedModel:
         self, prompt: Prompt, *, sampling: Sampling, cancelled: Callable[[], bool]
     ) -> Iterator[TextDelta | Finished]:
         self.prompts.append(prompt)
-        reply = self.replies.pop(0)
-        yield from (TextDelta(text=reply[place : place + 4]) for place in range(0, len(reply), 4))
-        yield Finished(reason=self.reason, usage=Usage(input_tokens=1, output_tokens=sampling.max_tokens))
+        self.deed()
+        reply = self.replies.pop(0) if len(self.replies) > 1 else self.replies[0]
+        for place in range(0, len(reply), 4):
+            if cancelled():
+                yield Finished(reason=FinishReason.CANCELLED, usage=Usage(input_tokens=1, output_tokens=0))
+                return
+            yield TextDelta(text=reply[place : place + 4])
+        usage = Usage(input_tokens=5, output_tokens=sampling.max_tokens)
+        yield Finished(reason=self.reason, usage=usage, evidence=self.evidence)
 
     def asked(self) -> list[str]:
         """Return the last message of each prompt."""
