@@ -2,55 +2,21 @@
 
 import json
 import os
-import signal
 import sqlite3
-import sys
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from filelock import FileLock
 
-from api.cli import main
 from retrieval.embedders.calibration import ensure_calibrated
 from retrieval.embedders.conversion import DEFAULT_MODEL, ensure_converted
 from retrieval.lexical import LexicalIndex
 from tests.builders import a_publication
-from tests.integration.conftest import HOUSE, running
+from tests.integration.conftest import HOUSE, Command, Result, running
 from tests.model_server import MODEL, ModelServer
 
-
-@dataclass(frozen=True, kw_only=True)
-class Result:
-    status: int
-    out: str
-    err: str
-
-
 DOCTORS_CHECKS = ("python", "home", "catalog", "blobs", "embedding", "index", "generator", "ocr", "workers")
-
-Command = Callable[..., Result]
-
-
-@pytest.fixture
-def command(tmp_home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Iterator[Command]:
-    """Return what runs `footnote ARGUMENTS` as the console script does."""
-    monkeypatch.setenv("FOOTNOTE_HOME", str(tmp_home))
-    monkeypatch.setenv("FOOTNOTE_EMBEDDING_BACKEND", "hashing")
-    monkeypatch.chdir(tmp_home)
-    interrupt = signal.getsignal(signal.SIGINT)
-
-    def run(*arguments: str) -> Result:
-        monkeypatch.setattr(sys, "argv", ["footnote", *arguments])
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as ended:
-            main()
-        captured = capsys.readouterr()
-        return Result(status=int(ended.value.code or 0), out=captured.out, err=captured.err)
-
-    yield run
-    signal.signal(signal.SIGINT, interrupt)
 
 
 @pytest.fixture
