@@ -269,11 +269,6 @@ def make_pipeline(settings: Settings, catalog: Catalog, embedder: Embedder) -> P
     )
 
 
-def lexical_path(settings: Settings) -> Path:
-    """Where the words are kept that belong to the first embedding model."""
-    return Model(settings=settings).lexical
-
-
 def workers_folder(settings: Settings) -> Path:
     """Where the workers of this machine show that they are alive."""
     return settings.home / "workers"

@@ -12,7 +12,7 @@ from catalog.database import Database
 from catalog.errors import FootnoteError, InvalidFile, LeaseLost, ParserKilled, ServiceUnavailable
 from catalog.jobs import Job, Lane
 from catalog.models import DEFAULT_PROJECT, JobStatus, VectorStoreFile
-from tests.builders import a_claim, a_document_record, a_file, a_store, an_entry
+from tests.builders import a_claim, a_document_record, a_file, a_store, an_entry, cancel_entry
 
 
 def queue(database: Database, blobs: BlobStore, *contents: bytes) -> list[int]:
@@ -153,7 +153,7 @@ def test_a_cancelled_job_is_not_held_any_more(database: Database, blobs: BlobSto
     queue(database, blobs, b"only one")
     job = a_claim(database)
     with database.write() as session:
-        stores.cancel(session, session.get_one(VectorStoreFile, job.id))
+        cancel_entry(session, job.id)
     with database.write() as session:
         assert jobs.heartbeat(session, [(job, 0.5)]) == {job.id}
 

@@ -20,7 +20,7 @@ from ingest.intake import Outcome
 from ingest.sources.base import Found, Gap, Memory, Skipped
 from ingest.sources.local import LocalSource
 from ingest.sources.patterns import Patterns
-from tests.builders import a_claim, a_document_record, a_file, a_store, an_entry
+from tests.builders import a_claim, a_document_record, a_file, a_store, an_entry, cancel_entry
 from tests.unit.ingest.shelf import ListedSource, Shelf, outcomes, unreadable
 
 
@@ -168,7 +168,7 @@ def test_a_file_that_ended_badly_is_tried_again(shelf: Shelf, ending: str, is_to
         if ending == "failed":
             jobs.fail(session, job, InvalidFile())
         else:
-            stores.cancel(session, session.get_one(VectorStoreFile, job.id))
+            cancel_entry(session, job.id)
     if is_touched:
         shelf.put("a.txt", "one")
     assert shelf.sync(retry_failed=False) == {"a.txt": Outcome.UNCHANGED}
