@@ -1,5 +1,6 @@
 """A generator on servers of a language model, for the three files of tests on it."""
 
+import json
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -47,3 +48,11 @@ def opened_on(server: ModelServer) -> Iterator[Opener]:
     yield open_one
     for generator in opened:
         generator.close()
+
+
+def event(value: Any) -> bytes:
+    return f"data: {value if isinstance(value, str) else json.dumps(value)}\n\n".encode()
+
+
+def part(text: str, finish: str | None = None) -> bytes:
+    return event({"choices": [{"delta": {"content": text}, "finish_reason": finish}]})

@@ -1,8 +1,6 @@
 """A server that fails in every way: what may pass is asked again, the rest is an error that says why."""
 
-import json
 import logging
-from typing import Any
 
 import pytest
 
@@ -12,7 +10,7 @@ from generation.backends.base import Finished, FinishReason, TextDelta
 from generation.backends.chat_request import ChatServers
 from generation.backends.openai import OpenAIGenerator
 from generation.backends.upstreams import FAILURES
-from tests.contract.conftest import KEY, NOWHERE, Opener
+from tests.contract.conftest import KEY, NOWHERE, Opener, event, part
 from tests.contract.generator import begin, write
 from tests.model_server import (
     ANSWER,
@@ -29,14 +27,6 @@ from tests.model_server import (
     stalls,
     stalls_after,
 )
-
-
-def event(value: Any) -> bytes:
-    return f"data: {value if isinstance(value, str) else json.dumps(value)}\n\n".encode()
-
-
-def part(text: str, finish: str | None = None) -> bytes:
-    return event({"choices": [{"delta": {"content": text}, "finish_reason": finish}]})
 
 
 @pytest.mark.parametrize(
