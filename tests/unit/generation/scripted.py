@@ -21,6 +21,8 @@ class ScriptedModel:
     ) -> None:
         """`deed` is done before each reply."""
         self.replies = list(replies)
+        # The last one that was given.
+        self.reply: str
         self.source_tokens = source_tokens
         self.reason, self.evidence = reason, evidence
         self.deed = deed
@@ -34,12 +36,13 @@ class ScriptedModel:
     ) -> Iterator[TextDelta | Finished]:
         self.prompts.append(prompt)
         self.deed()
-        reply = self.replies.pop(0) if len(self.replies) > 1 else self.replies[0]
-        for place in range(0, len(reply), 4):
+        if self.replies:
+            self.reply = self.replies.pop(0)
+        for place in range(0, len(self.reply), 4):
             if cancelled():
                 yield Finished(reason=FinishReason.CANCELLED, usage=Usage(input_tokens=1, output_tokens=0))
                 return
-            yield TextDelta(text=reply[place : place + 4])
+            yield TextDelta(text=self.reply[place : place + 4])
         usage = Usage(input_tokens=5, output_tokens=sampling.max_tokens)
         yield Finished(reason=self.reason, usage=usage, evidence=self.evidence)
 
