@@ -27,6 +27,8 @@ class ScriptedModel:
         self.reason, self.evidence = reason, evidence
         self.deed = deed
         self.prompts: list[Prompt] = []
+        # Tokens that each reply may have.
+        self.limits: list[int] = []
 
     def count_tokens(self, text: str) -> int:
         return len(text.split())
@@ -35,6 +37,7 @@ class ScriptedModel:
         self, prompt: Prompt, *, sampling: Sampling, cancelled: Callable[[], bool]
     ) -> Iterator[TextDelta | Finished]:
         self.prompts.append(prompt)
+        self.limits.append(sampling.max_tokens)
         self.deed()
         if self.replies:
             self.reply = self.replies.pop(0)
