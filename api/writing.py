@@ -2,27 +2,19 @@
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any, Self
 
 from sqlalchemy.orm import Session
 
-from api import metrics
+from api import metrics, queued
 from api.wire.items import Item
 from api.wire.response_stream import Event, ResponseStream
 from catalog import answers, background, conversations
 from catalog.background import Claim
-from catalog.errors import NotFound
+from catalog.errors import FootnoteError, InvalidRequest, NotFound
 from catalog.models import AnswerRecord, AnswerStatus
 from generation.answerer import Answer, Answering, AnswerRequest, Searched
-from generation.backends.base import Sampling
-from generation.turns import Turn
-from retrieval.filters import Compound, Filter, parse_filter
-from retrieval.indexes.base import Scope
-from retrieval.searcher import Ranking
-
-# A filter is as deep as was allowed when it came, and one level more when a caller's own was joined to it.
-_TRUSTED_DEPTH = -8
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -81,36 +73,18 @@ class Plan:
 
     def to_json(self) -> dict[str, Any]:
         values = {name: getattr(self, name) for name in self.__slots__}
-        scope = self.request.scope
-        request = asdict(self.request) | {
-            "scope": {"vector_store_ids": sorted(scope.vector_store_ids), "filter": _filter_object(scope.filter)}
-        }
-        return values | {"request": request}
+        return values | {"request": queued.to_json(self.request)}
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Self:
-        request = dict(values["request"])
-        raw = request["scope"]["filter"]
-        request |= {
-            "scope": Scope(
-                vector_store_ids=frozenset(request["scope"]["vector_store_ids"]),
-                filter=parse_filter(raw, depth=_TRUSTED_DEPTH) if raw else None,
-            ),
-            "ranking": Ranking(**request["ranking"]),
-            "sampling": Sampling(**request["sampling"]),
-            "turns": tuple(Turn(**turn) for turn in request["turns"]),
-        }
-        return cls(**{**values, "request": AnswerRequest(**request)})
-
-
-def _filter_object(tree: Filter | None) -> dict[str, Any] | None:
-    """Return a filter in OpenAI's JSON form."""
-    if tree is None:
-        return None
-    if isinstance(tree, Compound):
-        return {"type": tree.operator, "filters": [_filter_object(part) for part in tree.parts]}
-    value = list(tree.value) if isinstance(tree.value, tuple) else tree.value
-    return {"type": tree.operator, "key": tree.key, "value": value}
+        """Return the plan that this or an older version queued. Raises FootnoteError for what it cannot read."""
+        try:
+            return cls(**{**values, "request": queued.from_json(values["request"])})
+        except (LookupError, TypeError, ValueError, AttributeError, InvalidRequest) as error:
+            raise FootnoteError(
+                "This answer was queued by another version of Footnote, and this one cannot read what was asked "
+                f"({type(error).__name__}: {error}). Ask again."
+            ) from error
 
 
 class Writing:

@@ -20,7 +20,7 @@ from generation.replay import recorded_prompt
 from generation.steps import queries_in_steps
 from generation.support import Span
 from generation.turns import Turn, file_ids_of
-from generation.writing import Outcome, Unsupported, Writing
+from generation.writing import Outcome, Piece, Unsupported, Writing
 from retrieval.embedders.base import Embedder
 from retrieval.indexes.base import Scope
 from retrieval.passages import Passage
@@ -76,8 +76,8 @@ class Answer:
     trace: Mapping[str, Any]
 
 
-# In order: Searched, then text deltas and citations as they come, then Answer.
-AnswerEvent = Searched | TextDelta | Citation | Answer
+# In order: Searched, then text deltas, citations and doubts as they come, then Answer.
+AnswerEvent = Searched | Piece | Answer
 
 
 class Answering(Protocol):

@@ -1,6 +1,7 @@
 """A server of a model for tests: it answers rightly, or stalls, drops, lies and floods as it is told."""
 
 import json
+import re
 import select
 import socket
 import threading
@@ -90,6 +91,17 @@ Deed = Callable[[Exchange], None]
 
 def says(text: str, **how: Any) -> Deed:
     return lambda exchange: exchange.words(text, **how)
+
+
+def cites(text: str, **how: Any) -> Deed:
+    """Answer rightly; `[name.md]` in the text becomes the number that the prompt gives to that document's source."""
+
+    def deed(exchange: Exchange) -> None:
+        prompt = exchange.body["messages"][-1]["content"]
+        numbers = {name: number for number, name in re.findall(r'number="(\d+)" document="([^"]+)"', prompt)}
+        exchange.words(re.sub(r"\[([^\]]+\.\w+)\]", lambda match: f"[{numbers[match[1]]}]", text), **how)
+
+    return deed
 
 
 def fails(status: int, message: str = "no", **headers: str) -> Deed:

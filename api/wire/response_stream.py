@@ -13,6 +13,7 @@ from catalog.ids import FILE_SEARCH_CALL, MESSAGE, RESPONSE, chunk_id, new_id
 from generation.answerer import Answer, AnswerEvent, Searched
 from generation.backends.base import FinishReason, TextDelta
 from generation.citations import Citation
+from generation.claims import Doubt
 
 Event = dict[str, Any]
 
@@ -78,6 +79,10 @@ class ResponseStream:
                     annotation_index=len(self._annotations) - 1,
                     annotation=annotation,
                 )
+            case Doubt():
+                # No event of OpenAI's says this; a delta without text is one that every client can take.
+                doubt = {"start": event.start, "end": event.end}
+                yield self._part_event("response.output_text.delta", delta="", logprobs=[], unsupported=[doubt])
             case Answer():
                 yield from self._message_done(event)
                 self._complete(event)

@@ -12,6 +12,7 @@ from catalog.errors import ServiceUnavailable
 from generation.answerer import Answer, AnswerEvent, Searched
 from generation.backends.base import FinishReason, TextDelta, Usage
 from generation.citations import Citation
+from generation.claims import Doubt
 from generation.writing import Outcome
 from tests.builders import a_passage, sources_of
 
@@ -139,6 +140,17 @@ def test_doubts_are_named() -> None:
     assert stream.response["unsupported"] == [{"start": 0, "end": 5}]
     assert stream.response["contradictions"] == [[1, 2]]
     assert (plain.response["unsupported"], plain.response["contradictions"]) == ([], [])
+
+
+def test_a_doubt_comes_with_a_delta_that_adds_no_text() -> None:
+    """It names the sentence as soon as that is judged; whoever puts deltas together has the same text."""
+    stream = a_stream()
+    before, answer = whole_answer()[:-1], whole_answer()[-1]
+    events = list(events_of(stream, [*before, Doubt(start=0, end=5), answer]))
+    deltas = [event for event in events if event["type"] == "response.output_text.delta"]
+    assert deltas[-1]["delta"] == ""
+    assert deltas[-1]["unsupported"] == [{"start": 0, "end": 5}]
+    assert "".join(event["delta"] for event in deltas) == TEXT
 
 
 def test_results_are_shown_only_when_they_are_asked_for() -> None:
