@@ -14,7 +14,8 @@ from catalog import answers, background, conversations
 from catalog.background import Claim
 from catalog.errors import FootnoteError, InvalidRequest, NotFound
 from catalog.models import AnswerRecord, AnswerStatus
-from generation.answerer import Answer, Answering, AnswerRequest, Searched
+from generation.answerer import Answer, Answering, AnswerRequest
+from generation.sourcing import Searched
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -47,7 +48,7 @@ class Plan:
         return bool(self.response["store"]) or self.conversation_id is not None
 
     def stream(self) -> ResponseStream:
-        return ResponseStream(self.response, [self.request.question], searches=self.is_searching)
+        return ResponseStream(self.response, searches=self.is_searching)
 
     def record(self) -> AnswerRecord:
         """Return the record of an answer that has not been begun."""
@@ -101,10 +102,11 @@ class Writing:
     def run(self, answerer: Answering, cancelled: Callable[[], bool]) -> Iterator[list[Event]]:
         """Yield the events but for the last one, which `end` returns when the answer is kept."""
         yield list(self.stream.begin())
+        found: list[dict[str, Any]] = []
         for event in metrics.observed(self.plan.model, answerer.answer(self.plan.request, cancelled=cancelled)):
             if isinstance(event, Searched):
                 # Whatever becomes of the answer, it may hold words of these files from here on.
-                found = [{"file_id": one.chunk.file_id, "chunk_id": one.chunk.chunk_id} for one in event.passages]
+                found += [{"file_id": one.chunk.file_id, "chunk_id": one.chunk.chunk_id} for one in event.passages]
                 self._trace = self.plan.trace(candidates=found, recalled=list(event.recalled))
             if isinstance(event, Answer):
                 self._answer, self._trace = event, self.plan.trace(**event.trace)

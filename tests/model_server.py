@@ -43,6 +43,21 @@ class Exchange:
         delta = {"content": text, **fields} if text or fields else {}
         self.event({"choices": [{"index": 0, "delta": delta, "finish_reason": finish}]})
 
+    def calls(self, *arguments: str, name: str = "file_search", text: str = "") -> None:
+        """Call a tool once for each arguments, these in pieces, as OpenAI does."""
+        self.head()
+        self.delta(text, role="assistant")
+        for index, whole in enumerate(arguments):
+            first = {"index": index, "id": f"call_{index}x", "type": "function"}
+            self.delta("", tool_calls=[first | {"function": {"name": name, "arguments": ""}}])
+            for place in range(0, len(whole), 8):
+                piece = {"index": index, "function": {"arguments": whole[place : place + 8]}}
+                self.delta("", tool_calls=[piece])
+        self.delta("", finish="tool_calls")
+        self.event({"choices": [], "usage": {"prompt_tokens": 100, "completion_tokens": 20}})
+        self.event("[DONE]")
+        self.end()
+
     def end(self) -> None:
         self._handler.wfile.write(b"0\r\n\r\n")
 
@@ -76,7 +91,7 @@ class Exchange:
             self.delta(part)
         self.delta("", finish=how.get("finish", "stop") if len(parts) <= limit else "length")
         usage = {
-            "prompt_tokens": sum(len(message["content"].split()) for message in self.body["messages"]),
+            "prompt_tokens": sum(len((message["content"] or "").split()) for message in self.body["messages"]),
             "completion_tokens": min(len(parts), limit),
             "prompt_tokens_details": {"cached_tokens": 3},
         } | how.get("usage", {})
@@ -102,6 +117,12 @@ def cites(text: str, **how: Any) -> Deed:
         exchange.words(re.sub(r"\[([^\]]+\.\w+)\]", lambda match: f"[{numbers[match[1]]}]", text), **how)
 
     return deed
+
+
+def calls(*arguments: Any, **how: Any) -> Deed:
+    """Call a tool once for each arguments: its JSON, or what is to be written as JSON."""
+    texts = [each if isinstance(each, str) else json.dumps(each) for each in arguments]
+    return lambda exchange: exchange.calls(*texts, **how)
 
 
 def fails(status: int, message: str = "no", **headers: str) -> Deed:

@@ -28,6 +28,7 @@ from catalog.models import DEFAULT_PROJECT, AnswerFeedback, AnswerRecord
 from evaluation.feedback import Review, documents_with, question_of, rated_answers, write_set
 from evaluation.questions import Question
 from generation.backends.base import Prompt, Sampling
+from generation.backends.chat_tools import message_object, written_text
 from generation.prompts import PromptRegistry
 from generation.replay import Replay, digest
 from generation.replay import replay as render_again
@@ -137,7 +138,7 @@ def replay(
         return
     if written is None:
         for message in found.prompt.messages:
-            typer.echo(f"--- {message.role}\n{message.content}")
+            typer.echo(f"--- {message.role}\n{written_text(message.content, message.calls)}")
     else:
         _print_difference(record, written)
     console.print(f"The prompt is that of the answer: SHA-256 {digest(found.prompt)}")
@@ -237,7 +238,7 @@ def _replay_fields(record: AnswerRecord, prompt: Prompt, written: Writing | None
         "id": record.id,
         "differences": [],
         "prompt_sha256": digest(prompt),
-        "messages": [{"role": message.role, "content": message.content} for message in prompt.messages],
+        "messages": list(map(message_object, prompt.messages)),
     }
     if written is None:
         return fields

@@ -47,6 +47,11 @@ class Settings(
         except ValidationError as error:
             raise _wrong(error, f"profiles.{name}.") from error
 
+    @property
+    def answer_prompt(self) -> str:
+        """The name of the prompt that answers are written by."""
+        return "search" if self.search_by == "model" else self.prompt
+
     @classmethod
     def settings_customise_sources(
         cls,

@@ -24,6 +24,10 @@ _OF_PROFILE: Final = frozenset(
         "min_evidence",
         "wrong_answers_at_most",
         "dense_weight",
+        "search_by",
+        "search_steps",
+        "search_steps_by",
+        "max_tool_calls",
     }
 )
 _PROFILE: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
@@ -121,7 +125,9 @@ class AnswerSettings(BaseModel):
     """What answers are made from, and what becomes of them."""
 
     prompt: str = Field(
-        "answer", description="The prompt that answers are written by; `footnote prompts list` shows all."
+        "answer",
+        description="The prompt that answers are written by; `footnote prompts list` shows all. search_by=model has "
+        "one of its own, `search`.",
     )
     rewrite_prompt: str = Field(
         "rewrite", description="The prompt by which a language model makes a follow-up question stand alone."

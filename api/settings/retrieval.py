@@ -6,6 +6,7 @@ from urllib.parse import urlsplit
 from pydantic import BaseModel, Field, SecretStr, field_validator
 
 from api.settings.types import AbsolutePath
+from generation.tool_calling import DEFAULT_MAX_CALLS
 from retrieval.fusion import DenseWeight
 
 
@@ -101,12 +102,30 @@ class SearchSettings(BaseModel):
         description="Share of the embedding in the ranking, 0 to 1; the rest is the words'. auto decides per question.",
     )
 
+    search_by: Literal["question", "model"] = Field(
+        "question",
+        description="What is searched for: the question, or what a language model decides that calls the tool "
+        "`file_search`; generator=openai, with a model and a server that know tools. docs/generators.md.",
+    )
+    max_tool_calls: int = Field(
+        DEFAULT_MAX_CALLS,
+        ge=1,
+        le=20,
+        description="search_by=model: calls that the model may make for one answer, wrong ones included; then it has "
+        "to write. A request's `max_tool_calls` may say fewer.",
+    )
     search_steps: int = Field(
         1,
         ge=1,
         le=4,
-        description="Searches for one question: with 2 or more what was found says what to search for next, for "
-        "questions of several parts. A request's `max_steps` wins.",
+        description="search_by=question: searches for one question. With 2 or more what was found says what to search "
+        "for next, for questions of several parts. A request's `max_steps` wins.",
+    )
+
+    search_steps_by: Literal["rule", "model"] = Field(
+        "rule",
+        description="Who says what the further steps search for: a rule, or the language model of generator, which is "
+        "asked once for each; where its reply is no query, the rule.",
     )
 
     reranker: Literal["none", "cross-encoder", "openai", "tei"] = Field(

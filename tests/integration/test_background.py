@@ -29,6 +29,7 @@ class Gated:
     """A generator that writes its first word at once, and the rest when it is let; it notes what became of it."""
 
     name = "gated"
+    calls_tools = False
     source_tokens = 1000
 
     def __init__(self) -> None:
@@ -188,7 +189,7 @@ def test_events_come_while_the_answer_is_written(fresh: Footnote, house: str, mo
         assert generator.begun.acquire(timeout=20)
         assert wait_for(fresh, response, {"in_progress"})["output"] == []
         deadline = time.monotonic() + 20
-        while "response.content_part.added" not in kept_kinds(fresh, response):
+        while "response.file_search_call.completed" not in kept_kinds(fresh, response):
             assert time.monotonic() < deadline
             time.sleep(0.02)
         seen: list[dict[str, Any]] = []
@@ -212,7 +213,7 @@ def test_a_reader_that_goes_away_ends_a_foreground_answer_alone(
             assert generator.cancelled.wait(20)
         assert fresh.client.get(f"/v1/responses/{first['response']['id']}").status_code == 404
         with gated(fresh, monkeypatch) as generator:
-            first = read_and_leave(port, {**body, "background": True}, until="response.content_part.added")
+            first = read_and_leave(port, {**body, "background": True}, until="response.file_search_call.completed")
             generator.let.set()
             assert wait_for(fresh, first["response"])["status"] == "completed"
             assert not generator.cancelled.is_set()
