@@ -10,7 +10,8 @@ from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import Headers
 
 from api import visibility, visitors
-from api.settings import Settings, is_loopback
+from api.settings import Settings
+from api.settings.service import is_loopback
 from api.visibility import Caller
 from api.visitors import Grant
 from api.wiring import Services

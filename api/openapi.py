@@ -34,10 +34,6 @@ _MEANING: Final = {
 ERROR_RESPONSES: Final[dict[int | str, dict[str, Any]]] = {
     status: {"model": ErrorReply, "description": meaning} for status, meaning in _MEANING.items()
 }
-# Also documented for the endpoints that answer questions.
-STREAM: Final[dict[int | str, dict[str, Any]]] = {
-    200: {"content": {"text/event-stream": {"schema": {"type": "string"}}}, "description": "With `stream`: events."}
-}
 # FastAPI documents its own form of validation errors for every endpoint; none is ever sent (api.errors).
 _FOREIGN_STATUS: Final = "422"
 _FOREIGN_SCHEMAS: Final = ("HTTPValidationError", "ValidationError")

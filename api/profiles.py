@@ -6,7 +6,8 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from api import metrics
-from api.settings import ANSWER_MODEL, Settings
+from api.settings import Settings
+from api.settings.generation import ANSWER_MODEL, GeneratorSettings
 from catalog.errors import ConfigurationError
 from generation.answerer import AnswerRequest
 from generation.backends.base import Generator, Sampling
@@ -19,7 +20,7 @@ from retrieval.searcher import Ranking
 
 # Profiles that are equal in these share one generator.
 _GENERATOR_SETTINGS: Final = tuple(
-    name for name in Settings.model_fields if name.startswith("generator") and not name.startswith("generator_price")
+    name for name in GeneratorSettings.model_fields if not name.startswith("generator_price")
 )
 
 

@@ -16,7 +16,8 @@ from typing import Final
 
 from api.metrics import SHARED_FOLDER
 from api.models import current_model, models_folder
-from api.settings import Settings, is_loopback
+from api.settings import Settings
+from api.settings.service import is_loopback
 from api.wiring import open_catalog
 from catalog import keys
 from catalog.errors import ConfigurationError

@@ -12,7 +12,8 @@ from api.live import Engine, Live
 from api.models import Model, known_model
 from api.profiles import Profile, naming, open_profiles, price_of
 from api.refusal import refusal_threshold
-from api.settings import ANSWER_MODEL, Settings
+from api.settings import Settings
+from api.settings.generation import ANSWER_MODEL
 from catalog import feed
 from catalog.blobs import BlobStore
 from catalog.database import Database
@@ -293,11 +294,6 @@ def make_pipeline(settings: Settings, catalog: Catalog, embedder: Embedder) -> P
         archive_limits=ArchiveLimits(member_bytes=settings.max_file_bytes, total_bytes=settings.max_unpacked_bytes),
         observe=metrics.note_document_embeddings,
     )
-
-
-def lexical_path(settings: Settings) -> Path:
-    """Where the words are kept that belong to the first embedding model."""
-    return Model(settings=settings).lexical
 
 
 def workers_folder(settings: Settings) -> Path:

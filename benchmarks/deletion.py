@@ -28,10 +28,10 @@ from rich.table import Table
 from api.models import make_embedder, models_folder
 from api.settings import Settings, load_settings
 from api.wiring import Catalog, open_catalog
-from catalog import documents, files, jobs, stores
-from catalog.documents import ChunkRecord, DocumentRecord
+from catalog import files, jobs, publication, stores
 from catalog.files import NewFile
 from catalog.models import DEFAULT_PROJECT
+from catalog.publication import ChunkRecord, DocumentRecord
 from catalog.stores import NewVectorStore, NewVectorStoreFile
 
 # Searches that run at once, each client sending its next when it has the answer to the last.
@@ -85,7 +85,7 @@ class Site:
             store = stores.get(session, DEFAULT_PROJECT, self.store_id)
             stores.attach(session, store, NewVectorStoreFile(file_id=file.id))
             (job,) = jobs.claim(session, "bench")
-        documents.publish(database, job, record)
+        publication.publish(database, job, record)
         return file.id
 
     def question(self) -> str:

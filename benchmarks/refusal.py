@@ -26,7 +26,7 @@ from api.settings import load_settings
 from benchmarks.embedding_cache import CachedEmbedder
 from benchmarks.refusal_signs import NAMES, signs_of
 from benchmarks.support import rows
-from catalog.documents import StoredChunk
+from catalog.chunks import StoredChunk
 from evaluation.collections import Collection, load_corpus
 from evaluation.curves import risk_coverage, thresholds
 from evaluation.matching import contains_answer

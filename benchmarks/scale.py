@@ -31,8 +31,7 @@ from api.settings import Settings, load_settings
 from api.wiring import Services, open_catalog, open_services
 from benchmarks.lexical_corpus import Texts, questions
 from benchmarks.vectors import fill
-from catalog import documents, stores
-from catalog.documents import ChunkRecord, DocumentRecord
+from catalog import publication, stores
 from catalog.ids import new_document_number
 from catalog.models import (
     DEFAULT_PROJECT,
@@ -45,6 +44,7 @@ from catalog.models import (
     VectorStore,
     VectorStoreFile,
 )
+from catalog.publication import ChunkRecord, DocumentRecord
 from catalog.stores import NewVectorStore
 from retrieval.filters import parse_filter
 from retrieval.indexes.base import Scope
@@ -259,7 +259,7 @@ def _additions(services: Services, store: VectorStore, asked: list[str]) -> dict
         job = a_claim(database)
         record = _record(n, generator.standard_normal((_DOCUMENT, dimension)), services.embedder.identity.key)
         started = time.perf_counter()
-        documents.publish(database, job, record)
+        publication.publish(database, job, record)
         services.replica.catch_up()
         if n < 30:
             times.append(1000 * (time.perf_counter() - started))

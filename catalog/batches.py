@@ -30,11 +30,6 @@ def add(session: Session, batch_ids: Iterable[str], entry_ids: Iterable[int]) ->
         session.execute(insert(FileBatchEntry), rows)
 
 
-def ids_of(session: Session, entry_id: int) -> list[str]:
-    """Return the batches that an entry belongs to."""
-    return list(session.scalars(select(FileBatchEntry.batch_id).where(FileBatchEntry.vector_store_file_id == entry_id)))
-
-
 def get(session: Session, store: VectorStore, batch_id: str) -> FileBatch:
     """Raises NotFound, also for a batch of another store."""
     batch = session.get(FileBatch, batch_id)

@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 
 from catalog import archives, documents, embeddings, feed, files, jobs
 from catalog.database import Database, portions
-from catalog.errors import Conflict, InvalidRequest, NotFound
+from catalog.errors import InvalidRequest, NotFound
 from catalog.ids import VECTOR_STORE, new_id
 from catalog.models import Document, File, FileBatchEntry, JobStatus, VectorStore, VectorStoreFile
 from catalog.paging import Page, PageRequest, fetch_page
@@ -311,12 +311,3 @@ def detach(database: Database, session: Session, entry: VectorStoreFile) -> None
     """Take a file out of a store, with what was unpacked from it: documents go at once, files stay."""
     entries = [entry.id, *archives.entries_inside(session, entry)]
     documents.remove_entries(database, session, entries)
-
-
-def cancel(session: Session, entry: VectorStoreFile) -> None:
-    """Stop work on a file; the worker that holds it finds out at its next heartbeat. Raises Conflict when ended."""
-    if entry.status != JobStatus.IN_PROGRESS:
-        raise Conflict(f"File {entry.file_id!r} is {entry.status} already.")
-    entry.status = JobStatus.CANCELLED
-    entry.owner = entry.lease_until = None
-    entry.ended_at = time.time()

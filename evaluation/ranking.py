@@ -1,9 +1,8 @@
 """How well passages are ranked: nDCG, recall and MRR over a judged collection, by ir-measures."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
-import ir_measures
 import numpy as np
 from ir_measures import AP, RR, R, nDCG
 from numpy.typing import NDArray
@@ -12,7 +11,7 @@ from catalog.feed import DocumentChange, IndexedDocument
 from evaluation.collections import Collection
 from ingest.pipeline import WINDOW_TOKENS, window_texts
 from retrieval.embedders.base import Embedder
-from retrieval.fusion import Candidates, DenseWeight, fuse
+from retrieval.fusion import Candidates
 from retrieval.indexes.base import PassageIndex, Scope
 from retrieval.searcher import gather
 
@@ -75,19 +74,3 @@ def candidates(collection: Collection, embedder: Embedder, index: PassageIndex) 
     """Return the candidates of every query."""
     found = gather(index, embedder, list(collection.queries.values()), scope=search_scope())
     return dict(zip(collection.queries, found, strict=True))
-
-
-def measure(
-    collection: Collection,
-    passage_ids: Sequence[str],
-    found: Mapping[str, Candidates],
-    *,
-    dense_weight: DenseWeight,
-) -> dict[str, float]:
-    """Return each measure's mean over the queries, for one weight or for the weights that the fusion chooses."""
-    run = {
-        query_id: {passage_ids[hit.chunk_id - 1]: hit.score for hit in fuse(both, dense_weight=dense_weight)}
-        for query_id, both in found.items()
-    }
-    qrels = {query_id: dict(collection.qrels[query_id]) for query_id in collection.queries}
-    return {str(name): value for name, value in ir_measures.calc_aggregate(MEASURES, qrels, run).items()}

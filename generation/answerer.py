@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, Final, Protocol
 
-from catalog import documents
+from catalog.chunks import load_neighbours
 from catalog.database import Database
 from generation.backends.base import FinishReason, Generator, Prompt, Sampling, Source, Usage
 from generation.citations import Citation
@@ -278,7 +278,7 @@ class Answerer:
         if not self._reads_neighbours:
             return {}
         with self._database.read() as session:
-            found = documents.load_neighbours(session, [passage.chunk.chunk_id for passage in passages])
+            found = load_neighbours(session, [passage.chunk.chunk_id for passage in passages])
         return {
             passage.chunk.chunk_id: [
                 replace(passage, chunk=chunk, dense=None, lexical=None, rerank=None)

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-from catalog.documents import StoredChunk
+from catalog.chunks import StoredChunk
 from generation.backends.base import Source
 from generation.visible import visible, visible_attribute
 from retrieval.passages import Passage

@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy.orm import Session
 
 from catalog import documents
-from catalog.documents import StoredChunk
+from catalog.chunks import StoredChunk, load_chunks
 from catalog.errors import ConfigurationError, InvalidRequest
 from generation.backends.base import Message, Prompt, Sampling, Source
 from generation.packing import heading
@@ -111,7 +111,7 @@ def _recorded_source(source: Source) -> dict[str, Any]:
 
 def _restored(session: Session, trace: Mapping[str, Any]) -> tuple[list[Source], list[str]]:
     """Return the sources that are still there, and what became of the others."""
-    chunks = documents.load_chunks(session, [recorded["chunk_id"] for recorded in trace["sources"]])
+    chunks = load_chunks(session, [recorded["chunk_id"] for recorded in trace["sources"]])
     scores = {candidate["chunk_id"]: candidate for candidate in trace["candidates"]}
     sources, differences = [], []
     for recorded in trace["sources"]:

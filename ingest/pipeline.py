@@ -13,13 +13,14 @@ from numpy.typing import NDArray
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from catalog import archives, documents, stores
+from catalog import archives, publication, stores
 from catalog.blobs import BlobStore
+from catalog.chunks import known_vectors
 from catalog.database import Database
-from catalog.documents import ChunkRecord, DocumentRecord
 from catalog.errors import FootnoteError, InvalidFile, LeaseLost
 from catalog.jobs import Job
 from catalog.models import File
+from catalog.publication import ChunkRecord, DocumentRecord
 from ingest.archives import keep, limits_left
 from ingest.chunking import ChunkSpan, chunk, context_of, parse_strategy
 from ingest.documents import ParsedDocument
@@ -150,7 +151,7 @@ class Pipeline:
                 members=archives.members_of(session, file_ids).keys(),
                 refusals=self._refusals(session, {job.vector_store_id for job in jobs}),
                 content_keys=keys,
-                originals=documents.originals(session, keys.values()),
+                originals=publication.originals(session, keys.values()),
             )
 
     def sandbox(self) -> Sandbox:
@@ -303,7 +304,7 @@ class Pipeline:
         """Return float16 vectors, shape (windows, dimension), by embedding key; texts embedded before are looked up."""
         pairs = {self._embedding_key(c, t): (c, t) for c, t in zip(contexts, texts, strict=True)}
         with self.database.read() as session:
-            known = documents.known_vectors(session, pairs)
+            known = known_vectors(session, pairs)
         if self.observe:
             # A text that occurs twice in the batch is there the second time.
             missing = len(pairs.keys() - known.keys())

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
-from catalog.documents import ChunkRecord
+from catalog.publication import ChunkRecord
 
 # About 20,000 chunks with one window of 384 dimensions each.
 _MEMORY_BYTES: Final = 32 * 1024**2

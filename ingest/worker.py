@@ -13,7 +13,7 @@ from typing import Final
 
 from filelock import FileLock, Timeout
 
-from catalog import documents, expiry, files, jobs
+from catalog import expiry, files, jobs, publication
 from catalog.blobs import BlobStore
 from catalog.database import Database
 from catalog.doorbell import Doorbell
@@ -128,7 +128,7 @@ class Worker:
         if job.claims > jobs.MAX_CLAIMS:
             raise FootnoteError(f"Work on this file was cut short {jobs.MAX_CLAIMS} times; it is given up.")
         key = facts.content_key(job)
-        if key in facts.originals and documents.publish_copy(self._database, job, key) is not None:
+        if key in facts.originals and publication.publish_copy(self._database, job, key) is not None:
             log.info("Published %s in %s, a copy.", job.file_id, job.vector_store_id)
             return []
         return [self._pipeline.parse(job, facts, progress, sandbox)]
@@ -151,13 +151,13 @@ class Worker:
         if len(ordinary) > 1:
             try:
                 together = [(draft.job, draft.record()) for draft in ordinary]
-                published = documents.publish_all(self._database, together)
+                published = publication.publish_all(self._database, together)
             except Exception as fault:  # noqa: BLE001 - Perhaps the fault of one: each is tried by itself.
                 log.warning("%d documents could not be published together: %s", len(ordinary), fault)
         for draft in drafts:
             with self._settled(draft.job):
                 if draft.job.id not in published:
-                    documents.publish(self._database, draft.job, draft.record())
+                    publication.publish(self._database, draft.job, draft.record())
                 log.info("Published %s in %s.", draft.job.file_id, draft.job.vector_store_id)
 
     @contextmanager

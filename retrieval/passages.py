@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from catalog.documents import StoredChunk
+from catalog.chunks import StoredChunk
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -6,7 +6,8 @@ from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from typing import Final, Literal, Protocol
 
-from catalog import documents, stores
+from catalog import stores
+from catalog.chunks import load_chunks, load_vectors
 from catalog.database import Database
 from retrieval import stages
 from retrieval.embedders.base import Embedder
@@ -238,7 +239,7 @@ class Searcher:
         for start in range(0, len(hits), count):
             batch = hits[start : start + count]
             with self._database.read() as session:
-                chunks = documents.load_chunks(session, [hit.chunk_id for hit in batch])
+                chunks = load_chunks(session, [hit.chunk_id for hit in batch])
             trace.is_outrun |= len(chunks) < len(batch)
             found = [
                 Passage(chunk=chunk, score=hit.score, dense=hit.dense, lexical=hit.lexical)
@@ -252,7 +253,7 @@ class Searcher:
 
     def _diversified(self, passages: Sequence[Passage], request: SearchRequest) -> list[Passage]:
         with self._database.read() as session:
-            vectors = documents.load_vectors(
+            vectors = load_vectors(
                 session, [passage.chunk.chunk_id for passage in passages], identity=self._embedder.identity.key
             )
         known = [passage for passage in passages if passage.chunk.chunk_id in vectors]

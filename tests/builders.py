@@ -10,15 +10,17 @@ from typing import Any
 import numpy as np
 import tantivy
 from numpy.typing import NDArray
+from sqlalchemy.orm import Session
 
-from catalog import answers, documents, files, jobs, stores
+from catalog import answers, batches, files, jobs, publication, stores
 from catalog.blobs import BlobStore
+from catalog.chunks import StoredChunk
 from catalog.database import Database
-from catalog.documents import ChunkRecord, DocumentRecord, StoredChunk
 from catalog.feed import DocumentChange, IndexedDocument
 from catalog.files import NewFile
 from catalog.jobs import Job
 from catalog.models import DEFAULT_PROJECT, AnswerRecord, File, VectorStore, VectorStoreFile
+from catalog.publication import ChunkRecord, DocumentRecord
 from catalog.stores import NewVectorStore, NewVectorStoreFile
 from evaluation.runs import Attempt, Item, Run, Task
 from generation.backends.base import Source
@@ -123,7 +125,14 @@ def publish_text(
     job = a_claim(database)
     assert job.id == queued.id, "another job was waiting"
     fields = {"embedding_identity": store.embedding_identity} | overrides
-    return documents.publish(database, job, a_document_record(*texts, **fields))
+    return publication.publish(database, job, a_document_record(*texts, **fields))
+
+
+def cancel_entry(session: Session, entry_id: int) -> None:
+    """Cancel the work on a file of a store, as clients do it: with a batch, which has this file alone."""
+    entry = session.get_one(VectorStoreFile, entry_id)
+    store = session.get_one(VectorStore, entry.vector_store_id)
+    batches.cancel(session, batches.create(session, store, [NewVectorStoreFile(file_id=entry.file_id)]))
 
 
 def a_record(*file_ids: str, **overrides: Any) -> AnswerRecord:

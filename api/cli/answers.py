@@ -18,8 +18,9 @@ from api.cli.questions import print_cautions, with_marks
 from api.cli.root import app, configure_logging, console
 from api.settings import Settings, load_settings
 from api.wiring import open_catalog, open_services
-from catalog import answers, documents, feedback, files, stores
+from catalog import answers, feedback, files, stores
 from catalog.answers import AnswerFilter
+from catalog.chunks import load_chunks
 from catalog.database import Database
 from catalog.feedback import Rating
 from catalog.ids import chunk_id
@@ -281,7 +282,7 @@ def _whole(record: AnswerRecord, said: Sequence[AnswerFeedback]) -> dict[str, An
 def _candidates(session: Session, record: AnswerRecord) -> list[dict[str, Any]]:
     """Return what the search found, best first, with what became of each."""
     found: Sequence[Mapping[str, Any]] = record.trace.get("candidates", ())
-    chunks = documents.load_chunks(session, [one["chunk_id"] for one in found])
+    chunks = load_chunks(session, [one["chunk_id"] for one in found])
     names = files.names(session, [one["file_id"] for one in found])
     # Records of before revision 0007 name chunks alone.
     sources = [one for one in record.trace.get("sources", ()) if isinstance(one, Mapping)]

@@ -18,7 +18,8 @@ from api.cli.root import app, configure_logging, console
 from api.models import Model, current_model, models_folder
 from api.profiles import Profile, naming
 from api.refusal import refusal_threshold
-from api.settings import ANSWER_MODEL, Settings, load_settings
+from api.settings import Settings, load_settings
+from api.settings.generation import ANSWER_MODEL
 from api.wiring import open_catalog, open_services, workers_folder
 from catalog.errors import ConfigurationError, FootnoteError
 from generation.backends.openai import OpenAIGenerator

@@ -16,7 +16,8 @@ from api.cli import evaluation_tables as tables
 from api.cli.root import app, configure_logging, console
 from api.models import make_embedder, models_folder
 from api.refusal import CALIBRATED, calibrated_setup, calibrations_folder, refusal_threshold
-from api.settings import ANSWER_MODEL, Settings, load_settings
+from api.settings import Settings, load_settings
+from api.settings.generation import ANSWER_MODEL
 from api.wiring import Services, make_worker, open_services
 from catalog import stores
 from catalog.errors import ConfigurationError, InvalidRequest

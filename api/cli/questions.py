@@ -9,9 +9,11 @@ from rich.table import Table
 from rich.text import Text
 
 from api.cli.root import app, configure_logging, console
-from api.settings import ANSWER_MODEL, load_settings
+from api.settings import load_settings
+from api.settings.generation import ANSWER_MODEL
 from api.wiring import Services, open_services
-from catalog import documents, stores
+from catalog import stores
+from catalog.chunks import chunks_of_file
 from catalog.errors import NotFound
 from catalog.models import DEFAULT_PROJECT
 from evaluation.matching import holds
@@ -103,7 +105,7 @@ def explain(
 
 def _gold_chunks(services: Services, scope: Scope, filename: str, quote: str | None) -> set[int]:
     with services.catalog.database.read() as session:
-        chunks = documents.chunks_of_file(session, scope.vector_store_ids, filename)
+        chunks = chunks_of_file(session, scope.vector_store_ids, filename)
     if not chunks:
         raise NotFound(f"No document named {filename!r} is in the stores that are searched; `footnote status` tells.")
     wanted = {i for i, text in chunks.items() if quote is None or holds(text, quote)}

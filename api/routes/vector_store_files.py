@@ -11,6 +11,7 @@ from api.wire.common import PageOf, list_object, plain_page
 from api.wire.objects import vector_store_file_object
 from api.wire.stores import AttachFile, UpdateAttachedFile
 from catalog import documents, estimates, files, jobs, stores
+from catalog.chunks import chunks_of
 from catalog.errors import NotFound
 from catalog.ids import chunk_id
 from catalog.models import Document, JobStatus, VectorStoreFile
@@ -106,7 +107,7 @@ def retrieve_attached_content(
     """The parsed text by chunk, each with its place in the stored text."""
     with services.catalog.database.read() as session:
         document = _document(session, _entry(session, caller.project_id, vector_store_id, file_id))
-        chunks = documents.chunks_of(session, document.id)
+        chunks = chunks_of(session, document.id)
     data = [
         {
             "type": "text",

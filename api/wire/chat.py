@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, Field
 
 from api.wire.common import Metadata, WireModel, check_length
-from api.wire.items import turns_of
+from api.wire.items import RefusalPart, turns_of
 from api.wire.response_stream import citation_object, doubts
 from api.wire.search import FileSearch
 from catalog.errors import InvalidRequest, UnsupportedParameter
@@ -25,17 +25,6 @@ class TextPart(WireModel):
     type: Literal["text"]
     text: str
     prompt_cache_breakpoint: dict[str, Any] | None = None
-
-
-class RefusalPart(WireModel):
-    """What an assistant said when it would not answer."""
-
-    type: Literal["refusal"]
-    refusal: str
-
-    @property
-    def text(self) -> str:
-        return self.refusal
 
 
 class ChatMessage(BaseModel):

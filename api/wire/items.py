@@ -72,6 +72,8 @@ class TextPart(WireModel):
 
 
 class RefusalPart(WireModel):
+    """What an assistant said when it would not answer."""
+
     type: Literal["refusal"]
     refusal: str
 

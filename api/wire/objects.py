@@ -4,7 +4,7 @@ import time
 from typing import Any
 
 from catalog import batches
-from catalog.documents import StoredChunk
+from catalog.chunks import StoredChunk
 from catalog.estimates import Wait
 from catalog.ids import chunk_id
 from catalog.models import (

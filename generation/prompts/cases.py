@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import jinja2
 
-from catalog.documents import StoredChunk
+from catalog.chunks import StoredChunk
 from catalog.errors import ConfigurationError
 from generation.backends.base import NO_ANSWER, Message, Source, Tool, ToolCall
 from generation.prompts.registry import PromptRegistry

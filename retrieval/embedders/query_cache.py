@@ -17,7 +17,7 @@ Observer = Callable[[int, int], None]
 class CachedQueries:
     """An embedder that embeds a query once, also when several ask the same at the same time.
 
-    Documents pass through: the catalog knows those that it has (`catalog.documents.known_vectors`). Thread-safe.
+    Documents pass through: the catalog knows those that it has (`catalog.chunks.known_vectors`). Thread-safe.
     """
 
     def __init__(self, embedder: Embedder, *, entries: int = 4096, observe: Observer | None = None) -> None:

@@ -1,7 +1,6 @@
 """A collection on a Qdrant server: how it is reached, made and checked, and what its errors mean."""
 
 import hashlib
-import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -16,8 +15,6 @@ from qdrant_client.http.exceptions import ApiException, ResponseHandlingExceptio
 from catalog.errors import ConfigurationError, FootnoteError, IndexIncompatible, ServiceUnavailable
 from retrieval.analysis import FORMAT as ANALYSIS_FORMAT
 from retrieval.indexes.qdrant_payload import ATTRIBUTES, DOCUMENT, SEQ, SINCE, STORE
-
-log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 Quantization = Literal["none", "scalar", "binary"]

@@ -1,6 +1,7 @@
 """A rerank endpoint: what Jina, Cohere, vLLM and Infinity answer, and Hugging Face's text-embeddings-inference."""
 
 import math
+import random
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, Literal
@@ -8,6 +9,7 @@ from typing import Any, Final, Literal
 import httpx
 
 from catalog.errors import ConfigurationError, ServiceUnavailable
+from retrieval.remote import bearer, is_passing, pause_s, retry_after_s, stated_reason
 
 # `openai`: POST …/rerank {model, query, documents} → {results: [{index, relevance_score}]}.
 # `tei`: POST …/rerank {query, texts} → [{index, score}].
@@ -15,11 +17,12 @@ Dialect = Literal["openai", "tei"]
 
 _TRIES: Final = 3
 _FIRST_PAUSE_S: Final = 0.2
-_WORTH_ANOTHER_TRY: Final = frozenset([408, 429, 500, 502, 503, 504])
+# The key or the address is wrong: asking again is useless.
+_REFUSED: Final = frozenset({401, 403, 404})
 
 
 class HttpReranker:
-    """A model behind HTTP. Passing failures are tried again, with growing pauses, within the timeout."""
+    """A model behind HTTP. Passing failures are tried again, with growing pauses, none longer than the timeout."""
 
     def __init__(
         self,
@@ -31,12 +34,11 @@ class HttpReranker:
         timeout_s: float = 10.0,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
-        """`url`: of the endpoint itself, for example `http://127.0.0.1:8001/v1/rerank`."""
+        """`url`: of the endpoint itself, for example `http://127.0.0.1:8001/v1/rerank`. Raises ConfigurationError."""
         self.name = model or url
         self._url, self._model, self._dialect = url, model, dialect
-        self._sleep = sleep
-        headers = {"Authorization": f"Bearer {key}"} if key else {}
-        self._client = httpx.Client(timeout=timeout_s, headers=headers)
+        self._key, self._timeout_s, self._sleep = key, timeout_s, sleep
+        self._client = httpx.Client(timeout=timeout_s, headers=bearer(key, "reranker_key"))
 
     def score(self, query: str, texts: Sequence[str]) -> list[float]:
         if not texts:
@@ -53,6 +55,7 @@ class HttpReranker:
 
     def _ask(self, body: Mapping[str, Any]) -> Any:
         for attempt in range(1, _TRIES + 1):
+            wanted_s = None
             try:
                 reply = self._client.post(self._url, json=body)
             except httpx.HTTPError as error:
@@ -60,16 +63,21 @@ class HttpReranker:
             else:
                 if reply.is_success:
                     return _json(reply, self._url)
-                reason = f"status {reply.status_code}: {reply.text[:200]}"
-                if reply.status_code in (401, 403, 404):
+                reason = f"status {reply.status_code}, {stated_reason(reply.content, self._key)}"
+                if reply.status_code in _REFUSED:
                     raise ConfigurationError(
                         f"The reranker at {self._url} answers with {reason}. Check reranker_url and reranker_key."
                     )
-                if reply.status_code not in _WORTH_ANOTHER_TRY:
+                if not is_passing(reply.status_code):
                     break
-            if attempt < _TRIES:
-                self._sleep(_FIRST_PAUSE_S * 2 ** (attempt - 1))
-        raise ServiceUnavailable(f"The reranker at {self._url} does not answer as it should: {reason}")
+                wanted_s = retry_after_s(reply.headers)
+            pause = pause_s(attempt, first_s=_FIRST_PAUSE_S, asked_s=wanted_s, chance=random.random())
+            if attempt == _TRIES or pause > self._timeout_s:
+                break
+            self._sleep(pause)
+        unavailable = ServiceUnavailable(f"The reranker at {self._url} does not answer as it should: {reason}")
+        unavailable.retry_after_s = wanted_s
+        raise unavailable
 
 
 def _json(reply: httpx.Response, url: str) -> Any:

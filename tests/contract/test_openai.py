@@ -5,7 +5,6 @@ import json
 import threading
 import time
 from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +23,7 @@ from retrieval.embedders.opener import open_embedder
 from retrieval.embedders.prefixes import WantedPrefixes
 from retrieval.embedders.remote import RemoteModel
 from tests.contract.embedder import TEXTS, EmbedderContract
+from tests.model_server import Deed, Exchange, ModelServer, fails, sends, stalls
 
 HASHING = HashingEmbedder(dimension=8)
 
@@ -66,98 +66,38 @@ def footnotes_tokenizer(model_cache: Path) -> Path:
     return ensure_converted(DEFAULT_MODEL, model_cache) / "tokenizer.json"
 
 
-# What a server does with a request: status, headers and body; a function that stalls returns late.
-Deed = Callable[[dict[str, Any]], tuple[int, dict[str, str], bytes]]
-
-
-def rightly(body: dict[str, Any], *, dimension: int = 8) -> tuple[int, dict[str, str], bytes]:
-    """Answer as OpenAI does, with vectors that are twice too long."""
+def reply_to(body: dict[str, Any], *, dimension: int = 8) -> dict[str, Any]:
+    """Return what OpenAI does, with vectors that are twice too long."""
     vectors = HashingEmbedder(dimension=dimension).embed_documents(body["input"]) * 2
     data = [
         {"object": "embedding", "index": index, "embedding": base64.b64encode(vector.tobytes()).decode()}
         for index, vector in enumerate(vectors)
     ]
-    return 200, {}, json.dumps({"object": "list", "data": data, "model": body["model"]}).encode()
+    return {"object": "list", "data": data, "model": body["model"]}
+
+
+def rightly(exchange: Exchange) -> None:
+    exchange.reply(json.dumps(reply_to(exchange.body)).encode())
 
 
 def altered(change: Callable[[list[dict[str, Any]]], Any]) -> Deed:
     """Answer rightly but for what `change` does with the list of vectors."""
 
-    def deed(body: dict[str, Any]) -> tuple[int, dict[str, str], bytes]:
-        reply = json.loads(rightly(body)[2])
+    def deed(exchange: Exchange) -> None:
+        reply = reply_to(exchange.body)
         change(reply["data"])
-        return 200, {}, json.dumps(reply).encode()
+        exchange.reply(json.dumps(reply).encode())
 
     return deed
 
 
-def failing(status: int, message: str = "no", **headers: str) -> Deed:
-    content = json.dumps({"error": {"message": message}}).encode()
-    return lambda _body: (status, {name.replace("_", "-"): value for name, value in headers.items()}, content)
-
-
-def truncated(body: dict[str, Any]) -> tuple[int, dict[str, str], bytes]:
-    return 200, {}, rightly(body)[2][:-40]
-
-
-def stalling(body: dict[str, Any]) -> tuple[int, dict[str, str], bytes]:
-    time.sleep(1.0)
-    return rightly(body)
-
-
-class Stub:
-    """A server that does its deeds one after the other, and answers rightly when there is none left."""
-
-    def __init__(self) -> None:
-        self.deeds: list[Deed] = []
-        self.bodies: list[dict[str, Any]] = []
-        self.keys: list[str | None] = []
-        self.times: list[float] = []
-        self._lock = threading.Lock()
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
-        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.01})
-        self._thread.start()
-        self.url = f"http://127.0.0.1:{self._server.server_port}/v1"
-
-    def close(self) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
-
-    def _handler(self) -> type[BaseHTTPRequestHandler]:
-        stub = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                body = json.loads(self.rfile.read(int(self.headers["content-length"])))
-                with stub._lock:
-                    stub.bodies.append(body)
-                    stub.keys.append(self.headers["authorization"])
-                    stub.times.append(time.monotonic())
-                    deed = stub.deeds.pop(0) if stub.deeds else rightly
-                status, headers, content = deed(body)
-                self.send_response(status)
-                for name, value in headers.items():
-                    self.send_header(name, value)
-                self.send_header("content-length", str(len(content)))
-                self.end_headers()
-                self.wfile.write(content)
-
-            def log_message(self, *_: Any) -> None:
-                """Tests read what was asked, not lines on stderr."""
-
-            def handle(self) -> None:
-                try:
-                    super().handle()
-                except ConnectionError:
-                    return  # The client did not wait for a reply that stalls.
-
-        return Handler
+def truncated(exchange: Exchange) -> None:
+    exchange.reply(json.dumps(reply_to(exchange.body)).encode()[:-40])
 
 
 @pytest.fixture
-def stub() -> Iterator[Stub]:
-    server = Stub()
+def server() -> Iterator[ModelServer]:
+    server = ModelServer(usual=rightly)
     yield server
     server.close()
 
@@ -166,13 +106,13 @@ Opener = Callable[..., OpenAIEmbedder]
 
 
 @pytest.fixture
-def opened_on(stub: Stub) -> Iterator[Opener]:
-    """Return what opens an embedder on the stub; keyword arguments are fields of `RemoteModel`."""
+def opened_on(server: ModelServer) -> Iterator[Opener]:
+    """Return what opens an embedder on the server; keyword arguments are fields of `RemoteModel`."""
     embedders: list[OpenAIEmbedder] = []
 
     def opened(*, prefixes: WantedPrefixes | None = None, **fields: Any) -> OpenAIEmbedder:
         model = RemoteModel(
-            **{"url": stub.url, "dimension": 8, "timeout_s": 10.0, "patience_s": 10.0, "first_pause_s": 0.01} | fields
+            **{"url": server.url, "dimension": 8, "timeout_s": 10.0, "patience_s": 10.0, "first_pause_s": 0.01} | fields
         )
         embedders.append(OpenAIEmbedder("org/model-x", model, prefixes=prefixes))
         return embedders[-1]
@@ -182,32 +122,32 @@ def opened_on(stub: Stub) -> Iterator[Opener]:
         embedder.close()
 
 
-def test_the_dimension_is_found_out_when_no_setting_names_it(stub: Stub, opened_on: Opener) -> None:
+def test_the_dimension_is_found_out_when_no_setting_names_it(server: ModelServer, opened_on: Opener) -> None:
     """One request; with the setting none is sent, and later ones ask for that dimension."""
     assert opened_on(dimension=None).identity.dimension == 8
-    assert "dimensions" not in stub.bodies[0]
+    assert "dimensions" not in server.bodies[0]
     embedder = opened_on(dimension=8)
-    assert len(stub.bodies) == 1
+    assert len(server.bodies) == 1
     embedder.embed_queries(["a"])
-    assert stub.bodies[1]["dimensions"] == 8
+    assert server.bodies[1]["dimensions"] == 8
 
 
-def test_requests_are_those_of_openai(stub: Stub, opened_on: Opener) -> None:
+def test_requests_are_those_of_openai(server: ModelServer, opened_on: Opener) -> None:
     """Model, texts with their prefix, base64, and the key as a bearer token, which no representation shows."""
-    model = RemoteModel(url=stub.url, api_key="sk-secret")
+    model = RemoteModel(url=server.url, api_key="sk-secret")
     assert "sk-secret" not in repr(model)
     embedder = opened_on(api_key="sk-secret", prefixes=WantedPrefixes(query="query: ", document="passage: "))
     embedder.embed_queries(["why?"])
     embedder.embed_documents([""])
-    assert [body["input"] for body in stub.bodies] == [["query: why?"], ["passage: "]]
-    assert {(body["model"], body["encoding_format"]) for body in stub.bodies} == {("org/model-x", "base64")}
-    assert set(stub.keys) == {"Bearer sk-secret"}
+    assert [body["input"] for body in server.bodies] == [["query: why?"], ["passage: "]]
+    assert {(body["model"], body["encoding_format"]) for body in server.bodies} == {("org/model-x", "base64")}
+    assert set(server.keys) == {"Bearer sk-secret"}
 
 
-def test_a_text_without_a_character_is_sent_as_a_space(stub: Stub, opened_on: Opener) -> None:
+def test_a_text_without_a_character_is_sent_as_a_space(server: ModelServer, opened_on: Opener) -> None:
     """OpenAI refuses empty texts."""
     opened_on().embed_documents(["", "a"])
-    assert sorted(stub.bodies[0]["input"]) == [" ", "a"]
+    assert sorted(server.bodies[0]["input"]) == [" ", "a"]
 
 
 def test_the_identity_is_that_of_the_model_wherever_it_is_served(opened_on: Opener) -> None:
@@ -218,20 +158,20 @@ def test_the_identity_is_that_of_the_model_wherever_it_is_served(opened_on: Open
     assert one != opened_on(prefixes=WantedPrefixes(query="q: ")).identity
 
 
-def test_many_texts_go_in_batches(stub: Stub, opened_on: Opener) -> None:
+def test_many_texts_go_in_batches(server: ModelServer, opened_on: Opener) -> None:
     """Of bounded count and tokens, and the rows come back in the order of the texts."""
     texts = [f"text {n} " + "word " * (n * 7 % 400) for n in range(150)]
     np.testing.assert_allclose(HASHING.embed_documents(texts), opened_on().embed_documents(texts), atol=1e-6)
-    assert max(len(body["input"]) for body in stub.bodies) == 32
-    assert sum(len(body["input"]) for body in stub.bodies) == 150
+    assert max(len(body["input"]) for body in server.bodies) == 32
+    assert sum(len(body["input"]) for body in server.bodies) == 150
 
 
-def test_no_more_requests_are_under_way_than_allowed(stub: Stub, opened_on: Opener) -> None:
+def test_no_more_requests_are_under_way_than_allowed(server: ModelServer, opened_on: Opener) -> None:
     """Also with several threads: the bound is the embedder's."""
     under_way, most = 0, 0
     lock = threading.Lock()
 
-    def slowly(body: dict[str, Any]) -> tuple[int, dict[str, str], bytes]:
+    def slowly(exchange: Exchange) -> None:
         nonlocal under_way, most
         with lock:
             under_way += 1
@@ -239,9 +179,9 @@ def test_no_more_requests_are_under_way_than_allowed(stub: Stub, opened_on: Open
         time.sleep(0.02)
         with lock:
             under_way -= 1
-        return rightly(body)
+        rightly(exchange)
 
-    stub.deeds = [slowly] * 12
+    server.deeds = [slowly] * 12
     opened_on(concurrency=3).embed_documents([f"t{n}" for n in range(12 * 32)])
     assert most == 3
 
@@ -249,15 +189,15 @@ def test_no_more_requests_are_under_way_than_allowed(stub: Stub, opened_on: Open
 @pytest.mark.parametrize(
     "deed",
     [
-        failing(429, retry_after="0"),
-        failing(429, retry_after="soon"),
-        failing(500),
-        failing(503),
-        failing(408),
+        fails(429, retry_after="0"),
+        fails(429, retry_after="soon"),
+        fails(500),
+        fails(503),
+        fails(408),
         truncated,
-        lambda _body: (200, {}, b""),
-        lambda _body: (200, {}, b'{"data": [{"index": 0}]}'),
-        lambda _body: (200, {}, b"[]"),
+        sends(),
+        sends(b'{"data": [{"index": 0}]}'),
+        sends(b"[]"),
         altered(lambda data: data.pop()),
         altered(lambda data: data[0].update(index=1)),
         altered(lambda data: data[0].update(embedding="!!!")),
@@ -266,49 +206,49 @@ def test_no_more_requests_are_under_way_than_allowed(stub: Stub, opened_on: Open
         altered(lambda data: data[0].update(embedding=[1.0] * 4)),
     ],
 )
-def test_what_may_pass_is_asked_again(stub: Stub, opened_on: Opener, deed: Deed) -> None:
+def test_what_may_pass_is_asked_again(server: ModelServer, opened_on: Opener, deed: Deed) -> None:
     """Overload, faults and replies that cannot be read: the second answer counts."""
-    stub.deeds = [deed, deed]
+    server.deeds = [deed, deed]
     vectors = opened_on().embed_documents(["a", "b"])
     np.testing.assert_allclose(HASHING.embed_documents(["a", "b"]), vectors, atol=1e-6)
-    assert len(stub.bodies) == 3
+    assert len(server.bodies) == 3
 
 
-def test_the_order_of_a_reply_is_that_of_its_indexes(stub: Stub, opened_on: Opener) -> None:
+def test_the_order_of_a_reply_is_that_of_its_indexes(server: ModelServer, opened_on: Opener) -> None:
     """Servers answer in any order."""
-    stub.deeds = [altered(lambda data: data.reverse())]
+    server.deeds = [altered(lambda data: data.reverse())]
     texts = ["first words", "second words", "third"]
     np.testing.assert_allclose(HASHING.embed_documents(texts), opened_on().embed_documents(texts), atol=1e-6)
-    assert len(stub.bodies) == 1
+    assert len(server.bodies) == 1
 
 
-def test_vectors_may_come_as_lists(stub: Stub, opened_on: Opener) -> None:
+def test_vectors_may_come_as_lists(server: ModelServer, opened_on: Opener) -> None:
     """From servers that do not know `encoding_format`."""
-    stub.deeds = [altered(lambda data: data[0].update(embedding=[3.0, 4.0, 0, 0, 0, 0, 0, 0]))]
+    server.deeds = [altered(lambda data: data[0].update(embedding=[3.0, 4.0, 0, 0, 0, 0, 0, 0]))]
     np.testing.assert_allclose([[0.6, 0.8, 0, 0, 0, 0, 0, 0]], opened_on().embed_queries(["a"]), atol=1e-6)
 
 
-def test_the_server_says_how_long_to_wait(stub: Stub, opened_on: Opener) -> None:
+def test_the_server_says_how_long_to_wait(server: ModelServer, opened_on: Opener) -> None:
     """Retry-After is kept to."""
-    stub.deeds = [failing(429, retry_after="0.3")]
+    server.deeds = [fails(429, retry_after="0.3")]
     opened_on().embed_queries(["a"])
-    assert stub.times[1] - stub.times[0] >= 0.3
+    assert server.times[1] - server.times[0] >= 0.3
 
 
-def test_a_wait_beyond_the_patience_is_not_begun(stub: Stub, opened_on: Opener) -> None:
+def test_a_wait_beyond_the_patience_is_not_begun(server: ModelServer, opened_on: Opener) -> None:
     """The work waits in the queue instead, with what the server said."""
-    stub.deeds = [failing(429, "quota spent", retry_after="3600")]
+    server.deeds = [fails(429, "quota spent", retry_after="3600")]
     with pytest.raises(ServiceUnavailable, match=r"status 429, quota spent") as raised:
         opened_on().embed_documents(["a"])
     assert raised.value.retry_after_s == 3600
-    assert len(stub.bodies) == 1
+    assert len(server.bodies) == 1
 
 
-def test_a_server_that_stalls_is_asked_again(stub: Stub, opened_on: Opener) -> None:
+def test_a_server_that_stalls_is_asked_again(server: ModelServer, opened_on: Opener) -> None:
     """Each request has its own time limit."""
-    stub.deeds = [stalling]
+    server.deeds = [stalls]
     assert opened_on(timeout_s=0.2).embed_documents(["a"]).shape == (1, 8)
-    assert len(stub.bodies) == 2
+    assert len(server.bodies) == 2
 
 
 def test_a_server_that_is_not_there_is_an_outage(opened_on: Opener) -> None:
@@ -320,48 +260,48 @@ def test_a_server_that_is_not_there_is_an_outage(opened_on: Opener) -> None:
 @pytest.mark.parametrize(
     ("deed", "message"),
     [
-        (failing(401, "Incorrect key sk-secret"), r"refuses embedding_api_key: status 401, Incorrect key …\."),
-        (failing(403), r"refuses embedding_api_key"),
-        (failing(404, "no such model"), r"embedding_model='org/model-x': status 404, no such model"),
-        (failing(400, "dimensions"), r"status 400, dimensions"),
-        (lambda _body: (301, {"location": "/elsewhere"}, b""), r"status 301"),
+        (fails(401, "Incorrect key sk-secret"), r"refuses embedding_api_key: status 401, Incorrect key …\."),
+        (fails(403), r"refuses embedding_api_key"),
+        (fails(404, "no such model"), r"embedding_model='org/model-x': status 404, no such model"),
+        (fails(400, "dimensions"), r"status 400, dimensions"),
+        (fails(301, location="/elsewhere"), r"status 301"),
     ],
 )
-def test_a_wrong_setting_is_not_asked_again(stub: Stub, opened_on: Opener, deed: Deed, message: str) -> None:
+def test_a_wrong_setting_is_not_asked_again(server: ModelServer, opened_on: Opener, deed: Deed, message: str) -> None:
     """The message names the setting and what the server says, never the key."""
-    stub.deeds = [deed]
+    server.deeds = [deed]
     with pytest.raises(ConfigurationError, match=message) as raised:
         opened_on(api_key="sk-secret").embed_documents(["a"])
     assert "sk-secret" not in raised.value.message
-    assert len(stub.bodies) == 1
+    assert len(server.bodies) == 1
 
 
-def test_another_dimension_is_another_model(stub: Stub, opened_on: Opener) -> None:
+def test_another_dimension_is_another_model(server: ModelServer, opened_on: Opener) -> None:
     """Its vectors are never mixed with the first ones."""
     embedder = opened_on(dimension=None)
-    stub.deeds = [lambda body: rightly(body, dimension=12)]
+    server.deeds = [lambda exchange: exchange.reply(json.dumps(reply_to(exchange.body, dimension=12)).encode())]
     with pytest.raises(IndexIncompatible, match=r"12 dimensions, and had 8.*embedding_dimensions"):
         embedder.embed_documents(["a"])
 
 
-def test_requests_keep_their_pace(stub: Stub, opened_on: Opener) -> None:
+def test_requests_keep_their_pace(server: ModelServer, opened_on: Opener) -> None:
     """600 a minute are one each tenth of a second, the first at once."""
     embedder = opened_on(requests_per_minute=600)
     began = time.monotonic()
     for _ in range(3):
         embedder.embed_queries(["a"])
     # Not from the arrival of the first: it can have been late.
-    assert stub.times[2] - began >= 0.2
+    assert server.times[2] - began >= 0.2
 
 
 def test_tokens_are_counted_with_a_tokenizer_that_is_here(
-    stub: Stub, opened_on: Opener, footnotes_tokenizer: Path
+    server: ModelServer, opened_on: Opener, footnotes_tokenizer: Path
 ) -> None:
     """Its spans are the model's own, and texts are cut by them."""
     embedder = opened_on(tokenizer=footnotes_tokenizer, max_tokens=3)
     assert embedder.token_spans("three pumps") == [(0, 5), (6, 11)]
     embedder.embed_documents(["one two three four"])
-    assert stub.bodies[0]["input"] == ["one two three"]
+    assert server.bodies[0]["input"] == ["one two three"]
 
 
 @pytest.mark.parametrize(

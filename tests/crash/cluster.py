@@ -40,7 +40,6 @@ class Service:
     command: str
     port: int
     process: subprocess.Popen[bytes]
-    is_stopped: bool = False
 
     @property
     def url(self) -> str:
@@ -133,13 +132,11 @@ class Cluster:
         """Stop it where it is (SIGSTOP)."""
         with self._lock:
             service.process.send_signal(signal.SIGSTOP)
-            service.is_stopped = True
 
     def wake(self, service: Service) -> None:
         """Let a stopped one go on; one that was killed and started again meanwhile runs already."""
         with self._lock:
             service.process.send_signal(signal.SIGCONT)
-            service.is_stopped = False
 
     @contextmanager
     def outage(self) -> Iterator[None]:
@@ -249,7 +246,6 @@ class Cluster:
         if service.process.stdin:
             service.process.stdin.close()
         service.process = self._spawn(service.name, [service.command], service.port)
-        service.is_stopped = False
 
     def _spawn(self, name: str, arguments: list[str], port: int = 0) -> subprocess.Popen[bytes]:
         # As api/supervisor.py does: the child ends with the pipe that is its stdin, and so with this process.

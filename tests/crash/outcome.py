@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import inspect, select
 from sqlalchemy.orm import Session, undefer
 
-from api.wiring import lexical_path
+from api.models import Model
 from catalog import feed, files, fsck
 from catalog.blobs import BlobStore
 from catalog.models import Chunk, Document, File, JobStatus, VectorStore, VectorStoreFile
@@ -85,7 +85,7 @@ def open_jobs(cluster: Cluster) -> list[int]:
 def problems(cluster: Cluster) -> list[str]:
     """Return what is wrong with a catalog at rest, whose searches have caught up, once it was swept."""
     files.sweep(cluster.database, cluster.blobs, min_age_s=0.0)
-    path = lexical_path(cluster.settings)
+    path = Model(settings=cluster.settings).lexical
     with cluster.database.read() as session:
         # All stores of a cluster have one.
         identity = session.scalar(select(VectorStore.embedding_identity).limit(1)) or IDENTITY

@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 from sqlalchemy import func, select
 
+from api.models import Model
 from api.settings import Settings, load_settings
-from api.wiring import lexical_path, open_catalog, open_services
+from api.wiring import open_catalog, open_services
 from catalog import files, fsck, stores
 from catalog.models import DEFAULT_PROJECT, ArchiveMember, Chunk, Document, File, JobStatus, VectorStoreFile
 from retrieval.consistency import check_lexical
@@ -111,4 +112,4 @@ def check_complete(settings: Settings, store_id: str) -> None:
         files.sweep(catalog.database, catalog.blobs, min_age_s=0)
         assert fsck.check(catalog.database, catalog.blobs, orphan_age_s=0) == []
     with open_services(settings) as services:
-        assert check_lexical(services.catalog.database, lexical_path(settings), identity=IDENTITY) == []
+        assert check_lexical(services.catalog.database, Model(settings=settings).lexical, identity=IDENTITY) == []

@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 from sqlalchemy import select
 
+from api.models import Model
 from api.settings import Settings, load_settings
-from api.wiring import lexical_path, open_catalog, open_services
+from api.wiring import open_catalog, open_services
 from catalog import answers, files, fsck
 from catalog.models import DEFAULT_PROJECT, AnswerRecord, File, VectorStore
 from retrieval.consistency import check_lexical
@@ -99,14 +100,14 @@ def check_whole(settings: Settings, store: VectorStore, left: int) -> None:
     """Nothing is lost: fsck is clean, and searches find the documents that stay, and no others."""
     with open_catalog(settings) as catalog:
         assert fsck.check(catalog.database, catalog.blobs) == []
-        assert check_lexical(catalog.database, lexical_path(settings), identity=IDENTITY) == []
+        assert check_lexical(catalog.database, Model(settings=settings).lexical, identity=IDENTITY) == []
     with open_services(settings) as services:
         scope = Scope(vector_store_ids=frozenset([store.id]))
         found = services.searcher.search(SearchRequest(queries=["stays"], scope=scope, limit=10))
         assert services.replica.index.count() == left * 20
         assert len(found.passages) == 10
         assert all(passage.chunk.text.startswith("stays") for passage in found.passages)
-        assert check_lexical(services.catalog.database, lexical_path(settings), identity=IDENTITY) == []
+        assert check_lexical(services.catalog.database, Model(settings=settings).lexical, identity=IDENTITY) == []
 
 
 def traces(home: Path) -> set[str]:

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from tests.chat_server import MODEL, ChatServer, cites, drops_after, says, stalls_after
 from tests.e2e.conftest import Server, footnote
+from tests.model_server import MODEL, ModelServer, cites, drops_after, says, stalls_after
 from tests.zips import plain_zip
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: pip install playwright")
@@ -77,15 +77,15 @@ def opened(browser: Any, url: str, forgiven: str | None = None) -> Iterator[Any]
 
 
 @pytest.fixture(scope="module")
-def model() -> Iterator[ChatServer]:
+def model() -> Iterator[ModelServer]:
     """Yield a language model that says what it is told."""
-    server = ChatServer()
+    server = ModelServer()
     yield server
     server.close()
 
 
 @pytest.fixture(scope="module")
-def fluent_server(model: ChatServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+def fluent_server(model: ModelServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """Yield a server that answers with the language model, from two documents that contradict each other."""
     home = tmp_path_factory.mktemp("fluent") / "home"
     settings = {
@@ -286,7 +286,7 @@ def test_what_is_not_in_the_documents_is_said_to_be_absent(page: Any) -> None:
     expect(answer.get_by_role("button", name="Footnote")).to_have_count(0)
 
 
-def test_sentences_without_a_source_are_marked_in_words(fluent_page: Any, model: ChatServer) -> None:
+def test_sentences_without_a_source_are_marked_in_words(fluent_page: Any, model: ModelServer) -> None:
     """Each, however emoji precede it, with an explanation; a sentence with a footnote is not marked."""
     model.deeds = [cites(f"{TWO} [newer.md] {SHARKS} They are blue.\n\n{NINE} [older.md] {SHARKS}")]
     answer = ask(fluent_page, "How deep is the pond?")
@@ -296,7 +296,9 @@ def test_sentences_without_a_source_are_marked_in_words(fluent_page: Any, model:
     expect(cautions).to_contain_text("nothing that this answer cites says this")
 
 
-def test_a_sentence_without_a_source_is_marked_while_the_answer_is_written(fluent_page: Any, model: ChatServer) -> None:
+def test_a_sentence_without_a_source_is_marked_while_the_answer_is_written(
+    fluent_page: Any, model: ModelServer
+) -> None:
     """A reader need not wait for the end."""
     model.deeds = [stalls_after(f"{SHARKS} ", "It is deep. [1] And so is ", "the sea.")]
     fluent_page.get_by_label("Your question").fill("How deep is the pond?")
@@ -310,7 +312,7 @@ def test_a_sentence_without_a_source_is_marked_while_the_answer_is_written(fluen
     expect(answer.get_by_role("button", name="Ask again")).to_be_visible()
 
 
-def test_footnotes_that_contradict_each_other_are_named(fluent_page: Any, model: ChatServer) -> None:
+def test_footnotes_that_contradict_each_other_are_named(fluent_page: Any, model: ModelServer) -> None:
     """Beside the sources, and each leads to its passage, by the keyboard too."""
     model.deeds = [cites(f"{TWO} [newer.md] {NINE} [older.md]")]
     answer = ask(fluent_page, "How deep is the pond?")
@@ -324,13 +326,13 @@ def test_footnotes_that_contradict_each_other_are_named(fluent_page: Any, model:
     expect(answer.locator(".unsupported")).to_have_count(0)
 
 
-def test_an_answer_that_was_cut_off_says_so(fluent_page: Any, model: ChatServer) -> None:
+def test_an_answer_that_was_cut_off_says_so(fluent_page: Any, model: ModelServer) -> None:
     """A language model that is not done at the limit of tokens leaves half an answer."""
     model.deeds = [says("sharks " * 1100)]
     expect(ask(fluent_page, "Who swims there?")).to_contain_text("The answer was cut off: it reached its length limit.")
 
 
-def test_an_answer_whose_model_dies_says_so(fluent_page: Any, model: ChatServer) -> None:
+def test_an_answer_whose_model_dies_says_so(fluent_page: Any, model: ModelServer) -> None:
     """What came stands, and the question can be asked again."""
     model.deeds = [drops_after(f"{TWO} ")]
     answer = ask(fluent_page, "How deep is the pond now?")
@@ -341,7 +343,7 @@ def test_an_answer_whose_model_dies_says_so(fluent_page: Any, model: ChatServer)
     expect(fluent_page.get_by_role("article").last.get_by_role("list", name="Footnotes")).to_contain_text("2 m.")
 
 
-def test_an_answer_without_a_footnote_that_holds_is_said_to_have_none(fluent_page: Any, model: ChatServer) -> None:
+def test_an_answer_without_a_footnote_that_holds_is_said_to_have_none(fluent_page: Any, model: ModelServer) -> None:
     """It is not set like an answer that the documents support."""
     model.deeds = [cites(f"{SHARKS} [newer.md]")]
     answer = ask(fluent_page, "Who swims there?")

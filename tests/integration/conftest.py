@@ -1,5 +1,8 @@
 """The application in this process, with the embedder that needs no model, and a worker that is run by hand."""
 
+import json
+import signal
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -11,6 +14,7 @@ import pytest
 from starlette.testclient import TestClient
 
 from api.app import create_app
+from api.cli import main
 from api.settings import Settings, load_settings
 from api.wiring import Services, make_worker, open_services
 from ingest.worker import Worker
@@ -108,6 +112,42 @@ def fresh(tmp_home: Path) -> Iterator[Footnote]:
     """Yield an application without any data."""
     with running(tmp_home) as footnote:
         yield footnote
+
+
+@dataclass(frozen=True, kw_only=True)
+class Result:
+    """What a command left."""
+
+    status: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.out)
+
+
+Command = Callable[..., Result]
+
+
+@pytest.fixture
+def command(tmp_home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Iterator[Command]:
+    """Return what runs `footnote ARGUMENTS` as the console script does."""
+    monkeypatch.setenv("FOOTNOTE_HOME", str(tmp_home))
+    monkeypatch.setenv("FOOTNOTE_EMBEDDING_BACKEND", "hashing")
+    monkeypatch.chdir(tmp_home)
+    interrupt = signal.getsignal(signal.SIGINT)
+
+    def run(*arguments: str) -> Result:
+        monkeypatch.setattr(sys, "argv", ["footnote", *arguments])
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as ended:
+            main()
+        captured = capsys.readouterr()
+        return Result(status=int(ended.value.code or 0), out=captured.out, err=captured.err)
+
+    yield run
+    signal.signal(signal.SIGINT, interrupt)
 
 
 @pytest.fixture(scope="session")

@@ -2,55 +2,21 @@
 
 import json
 import os
-import signal
 import sqlite3
-import sys
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from filelock import FileLock
 
-from api.cli import main
 from retrieval.embedders.calibration import ensure_calibrated
 from retrieval.embedders.conversion import DEFAULT_MODEL, ensure_converted
 from retrieval.lexical import LexicalIndex
 from tests.builders import a_publication
-from tests.chat_server import MODEL, ChatServer, cites
-from tests.integration.conftest import HOUSE, running
-
-
-@dataclass(frozen=True, kw_only=True)
-class Result:
-    status: int
-    out: str
-    err: str
-
+from tests.integration.conftest import HOUSE, Command, Result, running
+from tests.model_server import MODEL, ModelServer, cites
 
 DOCTORS_CHECKS = ("python", "home", "catalog", "blobs", "embedding", "index", "generator", "ocr", "workers")
-
-Command = Callable[..., Result]
-
-
-@pytest.fixture
-def command(tmp_home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Iterator[Command]:
-    """Return what runs `footnote ARGUMENTS` as the console script does."""
-    monkeypatch.setenv("FOOTNOTE_HOME", str(tmp_home))
-    monkeypatch.setenv("FOOTNOTE_EMBEDDING_BACKEND", "hashing")
-    monkeypatch.chdir(tmp_home)
-    interrupt = signal.getsignal(signal.SIGINT)
-
-    def run(*arguments: str) -> Result:
-        monkeypatch.setattr(sys, "argv", ["footnote", *arguments])
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as ended:
-            main()
-        captured = capsys.readouterr()
-        return Result(status=int(ended.value.code or 0), out=captured.out, err=captured.err)
-
-    yield run
-    signal.signal(signal.SIGINT, interrupt)
 
 
 @pytest.fixture
@@ -65,9 +31,9 @@ def folder(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def chat_server() -> Iterator[ChatServer]:
+def model_server() -> Iterator[ModelServer]:
     """Yield a server of a language model."""
-    server = ChatServer()
+    server = ModelServer()
     yield server
     server.close()
 
@@ -290,26 +256,30 @@ def test_doctor_names_the_part_that_does_not_work(command: Command, monkeypatch:
     assert (found["catalog"][0], found["embedding"][0]) == ("failed", "ok")
 
 
-def test_doctor_asks_the_servers_of_language_models(command: Command, tmp_home: Path, chat_server: ChatServer) -> None:
+def test_doctor_asks_the_servers_of_language_models(
+    command: Command, tmp_home: Path, model_server: ModelServer
+) -> None:
     """Each profile with its generator; one whose server has another model fails the check, by name."""
     wrong = '[profiles.wrong]\ngenerator = "openai"\ngenerator_model = "other"\n'
-    right = f'generator_url = "{chat_server.url}"\n[profiles.fluent]\ngenerator = "openai"\n'
+    right = f'generator_url = "{model_server.url}"\n[profiles.fluent]\ngenerator = "openai"\n'
     right += f'generator_model = "{MODEL}"\n'
     (tmp_home / "footnote.toml").write_text(right)
     sound = command("doctor")
     assert sound.status == 0
     told = " ".join(sound.out.split())
-    assert f"footnote answers with extractive; fluent answers with openai, {chat_server.url} serves {MODEL}" in told
+    assert f"footnote answers with extractive; fluent answers with openai, {model_server.url} serves {MODEL}" in told
     (tmp_home / "footnote.toml").write_text(right + wrong)
     result = command("doctor")
     assert (result.status, rows(result)["generator"][0]) == (1, "failed")
     assert "profile wrong:" in " ".join(result.out.split())
 
 
-def test_a_question_may_name_a_profile(command: Command, folder: Path, tmp_home: Path, chat_server: ChatServer) -> None:
+def test_a_question_may_name_a_profile(
+    command: Command, folder: Path, tmp_home: Path, model_server: ModelServer
+) -> None:
     """`--model` chooses who answers; an unknown one is an error."""
     (tmp_home / "footnote.toml").write_text(
-        f'[profiles.fluent]\ngenerator = "openai"\ngenerator_url = "{chat_server.url}"\ngenerator_model = "{MODEL}"\n'
+        f'[profiles.fluent]\ngenerator = "openai"\ngenerator_url = "{model_server.url}"\ngenerator_model = "{MODEL}"\n'
     )
     command("ingest", str(folder))
     assert "The pond is two metres deep" in command("ask", "How deep is the pond?").out
@@ -318,18 +288,18 @@ def test_a_question_may_name_a_profile(command: Command, folder: Path, tmp_home:
 
 
 @pytest.fixture
-def fluent(folder: Path, tmp_home: Path, chat_server: ChatServer) -> ChatServer:
+def fluent(folder: Path, tmp_home: Path, model_server: ModelServer) -> ModelServer:
     """Return the language model that answers, of a folder with two documents that contradict each other."""
     (tmp_home / "footnote.toml").write_text(
-        f'generator = "openai"\ngenerator_url = "{chat_server.url}"\ngenerator_model = "{MODEL}"\n'
+        f'generator = "openai"\ngenerator_url = "{model_server.url}"\ngenerator_model = "{MODEL}"\n'
     )
     (folder / "plans" / "garden.md").unlink()
     (folder / "newer.md").write_text("The pond is two metres deep, which are 2 m.\n")
     (folder / "older.md").write_text("The pond is nine metres deep, which are 9 m.\n")
-    return chat_server
+    return model_server
 
 
-def test_an_answer_names_what_is_to_be_doubted(command: Command, folder: Path, fluent: ChatServer) -> None:
+def test_an_answer_names_what_is_to_be_doubted(command: Command, folder: Path, fluent: ModelServer) -> None:
     """Sentences without a source in the text, and below the notes the footnotes that contradict each other."""
     command("ingest", str(folder))
     two, nine = "The pond is two metres deep, which are 2 m.", "The pond is nine metres deep, which are 9 m."
@@ -343,7 +313,7 @@ def test_an_answer_names_what_is_to_be_doubted(command: Command, folder: Path, f
 
 
 def test_an_answer_without_a_footnote_that_holds_is_said_to_have_none(
-    command: Command, folder: Path, fluent: ChatServer
+    command: Command, folder: Path, fluent: ModelServer
 ) -> None:
     """An answer that the documents support has no such line."""
     command("ingest", str(folder))

@@ -1,35 +1,17 @@
 """footnote answers list | show | replay | explain | feedback export"""
 
-import json
-import sys
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from api.cli import main
 from catalog.models import AnswerRecord
 from evaluation.questions import load_questions
-from tests.integration.conftest import HOUSE, running
+from tests.integration.conftest import HOUSE, Command, running
 
 QUESTION = "Who installed the boiler in the cellar?"
 ABSENT = "What does the night shift earn on Sundays?"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Result:
-    status: int
-    out: str
-    err: str
-
-    @property
-    def json(self) -> Any:
-        return json.loads(self.out)
-
-
-Command = Callable[..., Result]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,22 +25,10 @@ class Kept:
 
 
 @pytest.fixture
-def command(tmp_home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Iterator[Command]:
-    """Return what runs `footnote answers ARGUMENTS` as the console script does."""
-    monkeypatch.setenv("FOOTNOTE_HOME", str(tmp_home))
-    monkeypatch.setenv("FOOTNOTE_EMBEDDING_BACKEND", "hashing")
+def command(command: Command, monkeypatch: pytest.MonkeyPatch) -> Command:
+    """Return what runs `footnote answers ARGUMENTS`."""
     monkeypatch.setenv("FOOTNOTE_MIN_EVIDENCE", "0.3")
-    monkeypatch.chdir(tmp_home)
-
-    def run(*arguments: str) -> Result:
-        monkeypatch.setattr(sys, "argv", ["footnote", "answers", *arguments])
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as ended:
-            main()
-        captured = capsys.readouterr()
-        return Result(status=int(ended.value.code or 0), out=captured.out, err=captured.err)
-
-    yield run
+    return partial(command, "answers")
 
 
 @pytest.fixture

@@ -10,10 +10,10 @@ from sqlalchemy import select
 
 from catalog.errors import ConfigurationError
 from catalog.models import AnswerRecord
-from tests.chat_server import MODEL, ChatServer, drops_after, fails, says, stalls_after
 from tests.integration.conftest import HOUSE, Footnote, StartFootnote
 from tests.integration.test_background import listening, read_and_leave, wait_for
 from tests.integration.test_metrics import values
+from tests.model_server import MODEL, ModelServer, drops_after, fails, says, stalls_after
 
 QUESTION = "Who installed the boiler in the cellar?"
 SENTENCE = "The boiler in the cellar was installed by Brandt Heating in the autumn of 2011."
@@ -21,14 +21,14 @@ KEY = "sk-upstream"
 
 
 @pytest.fixture
-def server() -> Iterator[ChatServer]:
-    server = ChatServer(usual=says(f"{SENTENCE} [1]"))
+def server() -> Iterator[ModelServer]:
+    server = ModelServer(usual=says(f"{SENTENCE} [1]"))
     yield server
     server.close()
 
 
 @pytest.fixture
-def footnote(server: ChatServer, start: StartFootnote) -> Iterator[Footnote]:
+def footnote(server: ModelServer, start: StartFootnote) -> Iterator[Footnote]:
     """Yield an application that answers with the model of the server."""
     with start(
         generator="openai",
@@ -64,7 +64,7 @@ def tools(store: str) -> Any:
     return [{"type": "file_search", "vector_store_ids": [store]}]
 
 
-def test_an_answer_has_footnotes_and_the_servers_usage(client: OpenAI, store: str, server: ChatServer) -> None:
+def test_an_answer_has_footnotes_and_the_servers_usage(client: OpenAI, store: str, server: ModelServer) -> None:
     """The marker of the model becomes a citation that was re-read."""
     response = client.responses.create(model="footnote", input=QUESTION, tools=tools(store), max_output_tokens=200)
     assert response.output_text == SENTENCE
@@ -106,7 +106,7 @@ def test_a_chat_is_answered_too(client: OpenAI, store: str) -> None:
 
 
 def test_a_model_that_dies_in_mid_answer_fails_the_response(
-    client: OpenAI, store: str, server: ChatServer, footnote: Footnote
+    client: OpenAI, store: str, server: ModelServer, footnote: Footnote
 ) -> None:
     """The stream ends with response.failed, which says so; a client without a stream gets a 503."""
     server.deeds = [drops_after(*[f"{word} " for word in SENTENCE.split()[:6]])]
@@ -125,7 +125,7 @@ def test_a_model_that_dies_in_mid_answer_fails_the_response(
 
 
 def test_a_model_that_is_overloaded_is_a_503_that_says_when_to_come_again(
-    footnote: Footnote, store: str, server: ChatServer
+    footnote: Footnote, store: str, server: ModelServer
 ) -> None:
     """The SDKs repeat it by themselves; the key of the server is in no message."""
     server.deeds = [fails(429, f"quota of {KEY} spent", retry_after="17")]
@@ -138,7 +138,7 @@ def test_a_model_that_is_overloaded_is_a_503_that_says_when_to_come_again(
 
 
 def test_a_reader_that_goes_away_ends_the_answer_at_the_server(
-    footnote: Footnote, store: str, server: ChatServer
+    footnote: Footnote, store: str, server: ModelServer
 ) -> None:
     """The connection is closed, so the model does not write for nobody."""
     server.deeds = [stalls_after("The ", "boiler ")]
@@ -148,7 +148,7 @@ def test_a_reader_that_goes_away_ends_the_answer_at_the_server(
         assert server.hung_up.wait(10)
 
 
-def test_a_background_answer_is_written_by_it(footnote: Footnote, store: str, server: ChatServer) -> None:
+def test_a_background_answer_is_written_by_it(footnote: Footnote, store: str, server: ModelServer) -> None:
     """One that the model breaks off fails, with the reason."""
     assert wait_for(footnote, footnote.respond(QUESTION, store, background=True))["status"] == "completed"
     server.deeds = [drops_after("The ")]
@@ -157,7 +157,7 @@ def test_a_background_answer_is_written_by_it(footnote: Footnote, store: str, se
     assert "broke off in mid-answer" in failed["error"]["message"]
 
 
-def test_the_record_holds_what_an_answer_cost(footnote: Footnote, store: str, server: ChatServer) -> None:
+def test_the_record_holds_what_an_answer_cost(footnote: Footnote, store: str, server: ModelServer) -> None:
     """By the prices of the settings, cached input at its own."""
     response = footnote.respond(QUESTION, store)
     read, written = response["usage"]["input_tokens"], response["usage"]["output_tokens"]
@@ -167,7 +167,7 @@ def test_the_record_holds_what_an_answer_cost(footnote: Footnote, store: str, se
     assert record.trace["generator"] == f"openai:{MODEL}"
 
 
-def test_tokens_outcomes_costs_and_failures_are_counted(footnote: Footnote, store: str, server: ChatServer) -> None:
+def test_tokens_outcomes_costs_and_failures_are_counted(footnote: Footnote, store: str, server: ModelServer) -> None:
     """By profile, and by the address of the server."""
     before = values(footnote)
     first = footnote.respond(QUESTION, store)
@@ -194,7 +194,7 @@ def test_tokens_outcomes_costs_and_failures_are_counted(footnote: Footnote, stor
 
 
 @pytest.fixture
-def in_steps(server: ChatServer, start: StartFootnote) -> Iterator[Footnote]:
+def in_steps(server: ModelServer, start: StartFootnote) -> Iterator[Footnote]:
     """Yield an application that has the model say what the second search is for."""
     with start(
         generator="openai",
@@ -207,7 +207,7 @@ def in_steps(server: ChatServer, start: StartFootnote) -> Iterator[Footnote]:
         yield footnote
 
 
-def test_the_model_says_what_a_further_step_searches_for(in_steps: Footnote, server: ChatServer) -> None:
+def test_the_model_says_what_a_further_step_searches_for(in_steps: Footnote, server: ModelServer) -> None:
     """It reads what was found first; all queries are told; a reply that is none leaves the step to the rule."""
     store = in_steps.store()
     in_steps.add(store, HOUSE)

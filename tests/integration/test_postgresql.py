@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 from sqlalchemy import select, text
 
-from catalog import documents, feed, stores
+from catalog import documents, feed, publication, stores
 from catalog.blobs import BlobStore
 from catalog.database import Database
 from catalog.errors import ServiceUnavailable
@@ -86,7 +86,7 @@ def test_changes_become_visible_in_the_order_of_their_numbers(database: Database
     second_done = threading.Event()
 
     def publish_second() -> None:
-        documents.publish(database, jobs[1], a_document_record("two"))
+        publication.publish(database, jobs[1], a_document_record("two"))
         second_done.set()
 
     thread = threading.Thread(target=publish_second)

@@ -11,23 +11,23 @@ from api.profiles import open_profiles
 from api.settings import load_settings
 from api.wiring import open_services
 from catalog.errors import ConfigurationError
-from tests.chat_server import MODEL, ChatServer, says
 from tests.integration.conftest import HOUSE, Footnote, StartFootnote
 from tests.integration.test_background import wait_for
+from tests.model_server import MODEL, ModelServer, says
 
 QUESTION = "Who installed the boiler in the cellar?"
 SENTENCE = "The boiler in the cellar was installed by Brandt Heating in the autumn of 2011."
 
 
 @pytest.fixture
-def server() -> Iterator[ChatServer]:
-    server = ChatServer(usual=says("Brandt Heating installed it in 2011. [1]"))
+def server() -> Iterator[ModelServer]:
+    server = ModelServer(usual=says("Brandt Heating installed it in 2011. [1]"))
     yield server
     server.close()
 
 
 @pytest.fixture
-def footnote(server: ChatServer, start: StartFootnote) -> Iterator[Footnote]:
+def footnote(server: ModelServer, start: StartFootnote) -> Iterator[Footnote]:
     """Yield an application that quotes, with two further profiles on one language model."""
     with start(
         generator_url=server.url,
@@ -59,7 +59,7 @@ def test_profiles_are_models(footnote: Footnote) -> None:
     assert footnote.get("/v1/models/fluent")["id"] == "fluent"
 
 
-def test_the_model_of_a_request_chooses_the_generator(footnote: Footnote, store: str, server: ChatServer) -> None:
+def test_the_model_of_a_request_chooses_the_generator(footnote: Footnote, store: str, server: ModelServer) -> None:
     """For responses, chats and background answers; the default goes on quoting."""
     fluent = {"model": "fluent"}
     assert text_of(footnote.respond(QUESTION, store)) == SENTENCE
@@ -73,7 +73,7 @@ def test_the_model_of_a_request_chooses_the_generator(footnote: Footnote, store:
     assert reply.json()["model"] == "fluent"
 
 
-def test_a_profile_gives_what_a_request_leaves_open(footnote: Footnote, store: str, server: ChatServer) -> None:
+def test_a_profile_gives_what_a_request_leaves_open(footnote: Footnote, store: str, server: ModelServer) -> None:
     """Temperature and number of passages; what the request names wins."""
     footnote.respond(QUESTION, store, model="fluent")
     tools = [{"type": "file_search", "vector_store_ids": [store], "max_num_results": 2}]
@@ -85,7 +85,7 @@ def test_a_profile_gives_what_a_request_leaves_open(footnote: Footnote, store: s
     assert "neighbours.txt" in second["messages"][-1]["content"]
 
 
-def test_a_profile_may_want_better_passages(footnote: Footnote, store: str, server: ChatServer) -> None:
+def test_a_profile_may_want_better_passages(footnote: Footnote, store: str, server: ModelServer) -> None:
     """Those below its threshold are no sources."""
     tools = [{"type": "file_search", "vector_store_ids": [store], "max_num_results": 2}]
     for model in ("fluent", "fluent-strict"):
@@ -109,7 +109,7 @@ def test_an_unknown_model_is_not_found(footnote: Footnote, path: str) -> None:
     assert reply.json()["error"]["param"] == "model"
 
 
-def test_a_background_answer_of_a_profile_that_is_gone_fails_by_name(start: StartFootnote, server: ChatServer) -> None:
+def test_a_background_answer_of_a_profile_that_is_gone_fails_by_name(start: StartFootnote, server: ModelServer) -> None:
     """A restart with other settings does not hand it to another generator."""
     server.deeds = [lambda exchange: exchange.stall()] * 9
     profile = {"generator": "openai", "generator_url": server.url, "generator_model": MODEL}
@@ -153,7 +153,7 @@ def test_a_profile_that_cannot_work_refuses_to_start(tmp_home: Path, changes: di
 
 
 @pytest.mark.parametrize("name", ["rewrite_prompt", "compaction_prompt"])
-def test_prompts_of_conversations_are_chosen_by_setting(tmp_home: Path, server: ChatServer, name: str) -> None:
+def test_prompts_of_conversations_are_chosen_by_setting(tmp_home: Path, server: ModelServer, name: str) -> None:
     """A variant is opened, and one of another task refused."""
     told = {"generator_url": server.url, "generator_model": MODEL, "embedding_backend": "hashing", "home": tmp_home}
     variant = f"{name.removesuffix('_prompt')}-reasoning"
@@ -165,7 +165,7 @@ def test_prompts_of_conversations_are_chosen_by_setting(tmp_home: Path, server: 
         pass
 
 
-def test_a_share_of_wrong_answers_is_no_promise_of_a_language_model(tmp_home: Path, server: ChatServer) -> None:
+def test_a_share_of_wrong_answers_is_no_promise_of_a_language_model(tmp_home: Path, server: ModelServer) -> None:
     """It does not tell how sure it is: for the whole that is an error, a profile beside it goes without."""
     told = {"generator_url": server.url, "generator_model": MODEL, "embedding_backend": "hashing", "home": tmp_home}
     settings = load_settings(**told, generator="openai", wrong_answers_at_most=0.05)

@@ -13,10 +13,10 @@ from catalog.models import AnswerRecord
 from generation.backends.chat_tools import message_object, tool_fields
 from generation.prompts import load_template
 from generation.replay import replay
-from tests.chat_server import MODEL, ChatServer, Exchange, calls, drops_after, says, stalls
 from tests.integration.conftest import HOUSE, Footnote, StartFootnote
 from tests.integration.test_background import listening, read_and_leave, wait_for
 from tests.integration.test_metrics import values
+from tests.model_server import MODEL, Exchange, ModelServer, calls, drops_after, says, stalls
 
 QUESTION = "Who installed the boiler, and what covers the roof?"
 BOILER = "The boiler in the cellar was installed by Brandt Heating in the autumn of 2011."
@@ -26,14 +26,14 @@ SEARCHES = (calls({"queries": ["boiler installed"]}), calls({"queries": ["roof c
 
 
 @pytest.fixture
-def server() -> Iterator[ChatServer]:
-    server = ChatServer(usual=says(f"{BOILER} [1]"))
+def server() -> Iterator[ModelServer]:
+    server = ModelServer(usual=says(f"{BOILER} [1]"))
     yield server
     server.close()
 
 
 @pytest.fixture
-def settings(server: ChatServer) -> dict[str, Any]:
+def settings(server: ModelServer) -> dict[str, Any]:
     return {
         "generator": "openai",
         "generator_url": server.url,
@@ -83,7 +83,7 @@ def record_of(footnote: Footnote, response_id: str) -> AnswerRecord:
         return session.scalars(select(AnswerRecord).where(AnswerRecord.id == response_id)).one()
 
 
-def test_each_call_is_an_item_of_the_response(client: OpenAI, store: str, server: ChatServer) -> None:
+def test_each_call_is_an_item_of_the_response(client: OpenAI, store: str, server: ModelServer) -> None:
     """With its queries and its results, in front of the message, whose footnotes are of the sources of all."""
     server.deeds = [*SEARCHES, says(f"{BOILER} [1] {ROOF} [2]")]
     response = client.responses.create(
@@ -101,7 +101,7 @@ def test_each_call_is_an_item_of_the_response(client: OpenAI, store: str, server
     assert response.usage.output_tokens == 2 * 20 + len(f"{BOILER} [1] {ROOF} [2]".split())
 
 
-def test_calls_are_streamed_as_they_are_made(client: OpenAI, store: str, server: ChatServer) -> None:
+def test_calls_are_streamed_as_they_are_made(client: OpenAI, store: str, server: ModelServer) -> None:
     """Each from its beginning to its end, then the message; the SDK puts the same response together."""
     server.deeds = [*SEARCHES, says(f"{BOILER} [1]")]
     with client.responses.stream(model="footnote", input=QUESTION, tools=tools(store)) as stream:
@@ -126,7 +126,7 @@ def test_calls_are_streamed_as_they_are_made(client: OpenAI, store: str, server:
     assert indexes == [0, 1, 2]
 
 
-def test_a_chat_is_answered_too(client: OpenAI, store: str, server: ChatServer) -> None:
+def test_a_chat_is_answered_too(client: OpenAI, store: str, server: ModelServer) -> None:
     """Whole and as a stream: of the calls a chat tells nothing."""
     asked: dict[str, Any] = {
         "model": "footnote",
@@ -152,7 +152,7 @@ def test_a_chat_is_answered_too(client: OpenAI, store: str, server: ChatServer) 
         calls(*[{"queries": ["boiler"]}] * 60),
     ],
 )
-def test_no_call_is_an_error_of_the_service(footnote: Footnote, store: str, server: ChatServer, deed: Any) -> None:
+def test_no_call_is_an_error_of_the_service(footnote: Footnote, store: str, server: ModelServer, deed: Any) -> None:
     """However wrong it is, the model hears of it, and the answer comes."""
     server.deeds = [deed]
     response = footnote.respond(QUESTION, store, max_output_tokens=4000)
@@ -163,7 +163,7 @@ def test_no_call_is_an_error_of_the_service(footnote: Footnote, store: str, serv
     assert all(json.loads(call["function"]["arguments"]).keys() <= {"queries"} for call in repeated)
 
 
-def test_a_model_that_never_stops_is_made_to_write(footnote: Footnote, store: str, server: ChatServer) -> None:
+def test_a_model_that_never_stops_is_made_to_write(footnote: Footnote, store: str, server: ModelServer) -> None:
     """Behind the last call the tool is not to be called; a request may allow fewer calls than the settings do."""
 
     def insists(exchange: Exchange) -> None:
@@ -181,7 +181,7 @@ def test_a_model_that_never_stops_is_made_to_write(footnote: Footnote, store: st
         assert response["output"][-1]["content"][0]["text"] == BOILER
 
 
-def test_the_filter_of_the_request_holds_for_each_call(footnote: Footnote, store: str, server: ChatServer) -> None:
+def test_the_filter_of_the_request_holds_for_each_call(footnote: Footnote, store: str, server: ModelServer) -> None:
     """And so do its stores: what the model searches for finds nothing beside them."""
     server.deeds = [calls({"queries": ["boiler installed", KEY]}), says("[none]")]
     filters = {"type": "eq", "key": "year", "value": 1900}
@@ -193,7 +193,7 @@ def test_the_filter_of_the_request_holds_for_each_call(footnote: Footnote, store
 
 
 def test_a_model_without_tools_answers_from_a_search_for_the_question(
-    footnote: Footnote, store: str, server: ChatServer
+    footnote: Footnote, store: str, server: ModelServer
 ) -> None:
     """What it writes before a search is not given out."""
     server.deeds = [says("It was installed by Nobody in 1900. [1]")]
@@ -203,7 +203,7 @@ def test_a_model_without_tools_answers_from_a_search_for_the_question(
     assert len(server.bodies) == 2
 
 
-def test_without_a_search_the_model_writes_at_once(footnote: Footnote, store: str, server: ChatServer) -> None:
+def test_without_a_search_the_model_writes_at_once(footnote: Footnote, store: str, server: ModelServer) -> None:
     """`tool_choice` none: the tool is not to be called, and the response has no search."""
     server.deeds = [says("[none]")]
     response = footnote.respond(QUESTION, store, tool_choice="none")
@@ -211,7 +211,7 @@ def test_without_a_search_the_model_writes_at_once(footnote: Footnote, store: st
     assert [body["tool_choice"] for body in server.bodies] == ["none"]
 
 
-def test_the_record_gives_the_last_request_again(footnote: Footnote, store: str, server: ChatServer) -> None:
+def test_the_record_gives_the_last_request_again(footnote: Footnote, store: str, server: ModelServer) -> None:
     """Messages, tools and whether they may be called, as the server got them; its cost is that of all requests."""
     server.deeds = [*SEARCHES, calls("{")]
     response = footnote.respond(QUESTION, store)
@@ -228,7 +228,7 @@ def test_the_record_gives_the_last_request_again(footnote: Footnote, store: str,
     assert record.trace["queries"] == ["boiler installed", "roof covered"]
 
 
-def test_a_broken_answer_remembers_what_it_found(footnote: Footnote, store: str, server: ChatServer) -> None:
+def test_a_broken_answer_remembers_what_it_found(footnote: Footnote, store: str, server: ModelServer) -> None:
     """Its record goes with each of the files that its searches found."""
     server.deeds = [*SEARCHES, drops_after("The ")]
     body = {"input": QUESTION, "tools": tools(store), "stream": True}
@@ -243,7 +243,7 @@ def test_a_broken_answer_remembers_what_it_found(footnote: Footnote, store: str,
     assert footnote.client.get(f"/v1/responses/{response_id}").status_code == 404
 
 
-def test_a_reader_that_goes_away_ends_the_loop(footnote: Footnote, store: str, server: ChatServer) -> None:
+def test_a_reader_that_goes_away_ends_the_loop(footnote: Footnote, store: str, server: ModelServer) -> None:
     """Also while the model thinks about its next call."""
     server.deeds = [SEARCHES[0], stalls]
     with listening(footnote) as port:
@@ -252,7 +252,7 @@ def test_a_reader_that_goes_away_ends_the_loop(footnote: Footnote, store: str, s
         assert server.hung_up.wait(10)
 
 
-def test_a_background_answer_searches_too(footnote: Footnote, store: str, server: ChatServer) -> None:
+def test_a_background_answer_searches_too(footnote: Footnote, store: str, server: ModelServer) -> None:
     """Its events are kept, and its calls are items."""
     server.deeds = [*SEARCHES]
     done = wait_for(footnote, footnote.respond(QUESTION, store, background=True, max_tool_calls=2))
@@ -260,7 +260,7 @@ def test_a_background_answer_searches_too(footnote: Footnote, store: str, server
     assert [body["tool_choice"] for body in server.bodies] == ["auto", "auto", "none"]
 
 
-def test_an_answer_comes_from_the_cache_with_its_calls(footnote: Footnote, store: str, server: ChatServer) -> None:
+def test_an_answer_comes_from_the_cache_with_its_calls(footnote: Footnote, store: str, server: ModelServer) -> None:
     """As long as no document changes; then the model searches again."""
     server.deeds = [*SEARCHES]
     first = footnote.respond(QUESTION, store, temperature=0)
@@ -273,7 +273,7 @@ def test_an_answer_comes_from_the_cache_with_its_calls(footnote: Footnote, store
     assert len(server.bodies) == 5
 
 
-def test_all_requests_count_in_the_metrics(footnote: Footnote, store: str, server: ChatServer) -> None:
+def test_all_requests_count_in_the_metrics(footnote: Footnote, store: str, server: ModelServer) -> None:
     """Searches, tokens of every request, and one answer with one first token."""
     before = values(footnote)
     server.deeds = [*SEARCHES]
@@ -292,7 +292,9 @@ def test_all_requests_count_in_the_metrics(footnote: Footnote, store: str, serve
         assert grown(name) == response["usage"][field]
 
 
-def test_a_profile_may_let_the_model_search(settings: dict[str, Any], start: StartFootnote, server: ChatServer) -> None:
+def test_a_profile_may_let_the_model_search(
+    settings: dict[str, Any], start: StartFootnote, server: ModelServer
+) -> None:
     """Beside one that searches for the question, with the same model."""
     own = {"search_by": settings.pop("search_by"), "max_tool_calls": settings.pop("max_tool_calls")}
     with start(**settings, profiles={"agentic": own}) as footnote:

@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from api.settings import Settings, is_loopback, load_settings
+from api.settings import Settings, load_settings
+from api.settings.service import is_loopback
 from catalog.errors import ConfigurationError
 
 

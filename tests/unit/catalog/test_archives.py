@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import delete, func, select, update
 from sqlalchemy.exc import IntegrityError, NoResultFound
 
-from catalog import archives, batches, documents, expiry, files, fsck, jobs, sources, stores
+from catalog import archives, batches, expiry, files, fsck, jobs, publication, sources, stores
 from catalog.archives import Surroundings
 from catalog.blobs import BlobStore
 from catalog.database import Database
@@ -72,7 +72,7 @@ class Attic:
     def publish(self, entry: VectorStoreFile) -> None:
         """Do what a worker does with an entry."""
         job = self.job(entry)
-        documents.publish(self.database, job, a_document_record(f"{job.file_id}", members=self.unpack(job)))
+        publication.publish(self.database, job, a_document_record(f"{job.file_id}", members=self.unpack(job)))
 
     def publish_all(self) -> None:
         while waiting := [entry for entry in self.entries().values() if entry.status == JobStatus.IN_PROGRESS]:
@@ -175,7 +175,7 @@ def test_a_worker_that_lost_its_claim_queues_nothing(attic: Attic) -> None:
     with attic.database.write() as session:
         session.execute(update(VectorStoreFile).values(fence=99))
     with pytest.raises(LeaseLost):
-        documents.publish(attic.database, attic.job(entry), a_document_record(members=members))
+        publication.publish(attic.database, attic.job(entry), a_document_record(members=members))
     with attic.database.write() as session, pytest.raises(LeaseLost):
         archives.hold(session, attic.job(entry))
     assert (attic.count(VectorStoreFile), attic.count(File)) == (1, 2)
@@ -191,7 +191,7 @@ def test_a_file_that_is_in_the_store_already_is_not_queued_again(attic: Attic) -
     (member,) = attic.unpack(job)
     with attic.database.read() as session:
         attic.attach(session.get_one(File, member), attributes={"own": True})
-    documents.publish(attic.database, job, a_document_record(members=[member]))
+    publication.publish(attic.database, job, a_document_record(members=[member]))
     with attic.database.read() as session:
         assert batches.file_counts(session, batch)["total"] == 2
     assert attic.entry("/a.txt").attributes == {"own": True}

@@ -8,8 +8,9 @@ import pytest
 from numpy.typing import NDArray
 from sqlalchemy import func, select, update
 
-from catalog import documents, embeddings, feed, fsck, jobs, stores
+from catalog import documents, embeddings, feed, fsck, jobs, publication, stores
 from catalog.blobs import BlobStore
+from catalog.chunks import known_vectors, load_vectors
 from catalog.database import Database
 from catalog.embeddings import ModelSpec, NewVectors
 from catalog.errors import Conflict, IndexIncompatible, ModelReplaced
@@ -136,7 +137,7 @@ def test_a_worker_with_the_model_before_publishes_nothing(database: Database, bl
     job = a_claim(database)
     migrate(database)
     with pytest.raises(ModelReplaced, match=f"{NEW} now; this process still has {IDENTITY}") as caught:
-        documents.publish(database, job, a_document_record("late"))
+        publication.publish(database, job, a_document_record("late"))
     assert caught.value.retryable
     with database.write() as session:
         assert jobs.fail(session, job, caught.value) == JobStatus.IN_PROGRESS
@@ -220,7 +221,7 @@ def test_a_copy_has_the_vectors_of_its_store(database: Database, blobs: BlobStor
     publish_text(database, blobs, store, "one", content_key="same")
     migrate(database)
     an_entry(database, store, a_file(database, blobs, b"again"))
-    assert documents.publish_copy(database, a_claim(database), "same") is None
+    assert publication.publish_copy(database, a_claim(database), "same") is None
 
 
 def test_readers_are_counted_while_they_live(database: Database) -> None:
@@ -247,9 +248,9 @@ def test_texts_are_found_among_the_vectors_beside(database: Database, blobs: Blo
     publish_text(database, blobs, a_store(database), "one")
     migrate(database)
     with database.read() as session:
-        found = documents.known_vectors(session, [f"{NEW} one", "key of one", "unknown"])
+        found = known_vectors(session, [f"{NEW} one", "key of one", "unknown"])
         (chunk_id,) = session.scalars(select(Chunk.id))
-        mean = documents.load_vectors(session, [chunk_id], identity=NEW)[chunk_id]
-        own = documents.load_vectors(session, [chunk_id], identity=IDENTITY)[chunk_id]
+        mean = load_vectors(session, [chunk_id], identity=NEW)[chunk_id]
+        own = load_vectors(session, [chunk_id], identity=IDENTITY)[chunk_id]
     assert {key: row.shape for key, row in found.items()} == {f"{NEW} one": (1, 96), "key of one": (1, 64)}
     assert (mean.shape, own.shape) == ((96,), (64,))

@@ -6,13 +6,13 @@ import time
 import pytest
 from sqlalchemy import update
 
-from catalog import documents, jobs, stores
+from catalog import jobs, publication, stores
 from catalog.blobs import BlobStore
 from catalog.database import Database
 from catalog.errors import FootnoteError, InvalidFile, LeaseLost, ParserKilled, ServiceUnavailable
 from catalog.jobs import Job, Lane
 from catalog.models import DEFAULT_PROJECT, JobStatus, VectorStoreFile
-from tests.builders import a_claim, a_document_record, a_file, a_store, an_entry
+from tests.builders import a_claim, a_document_record, a_file, a_store, an_entry, cancel_entry
 
 
 def queue(database: Database, blobs: BlobStore, *contents: bytes) -> list[int]:
@@ -137,7 +137,7 @@ def test_a_stale_holder_can_write_nothing(database: Database, blobs: BlobStore, 
     before = _fields(entry_of(database, current))
     with pytest.raises(LeaseLost, match=f"Job {stale.id}"):
         if deed == "publish":
-            documents.publish(database, stale, a_document_record())
+            publication.publish(database, stale, a_document_record())
         else:
             with database.write() as session:
                 jobs.fail(session, stale, InvalidFile())
@@ -153,7 +153,7 @@ def test_a_cancelled_job_is_not_held_any_more(database: Database, blobs: BlobSto
     queue(database, blobs, b"only one")
     job = a_claim(database)
     with database.write() as session:
-        stores.cancel(session, session.get_one(VectorStoreFile, job.id))
+        cancel_entry(session, job.id)
     with database.write() as session:
         assert jobs.heartbeat(session, [(job, 0.5)]) == {job.id}
 
@@ -178,7 +178,7 @@ def test_a_job_of_a_deleted_store_is_not_held_any_more(database: Database, blobs
     with database.write() as session:
         stores.delete(database, session, DEFAULT_PROJECT, job.vector_store_id)
     with pytest.raises(LeaseLost):
-        documents.publish(database, job, a_document_record())
+        publication.publish(database, job, a_document_record())
 
 
 def test_a_retryable_error_queues_the_job_again_later(database: Database, blobs: BlobStore) -> None:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from catalog import archives, documents, jobs, sources, stores
+from catalog import archives, jobs, publication, sources, stores
 from catalog.blobs import BlobStore
 from catalog.database import Database
 from catalog.errors import Conflict, InvalidFile, LeaseLost
@@ -66,7 +66,7 @@ def test_a_renamed_path_takes_all_its_versions_along(database: Database, blobs: 
     newest = an_entry(database, store, a_file(database, blobs, b"two"), source="a.txt")
     with database.write() as session:
         sources.rename(session, store.id, "a.txt", "b.txt", version="9")
-    documents.publish(database, a_claim(database), a_document_record())
+    publication.publish(database, a_claim(database), a_document_record())
     with database.read() as session:
         known = sources.known(session, store.id)
         assert {path: (d.entry_id, d.version) for path, d in known.items()} == {"b.txt": (newest.id, "9")}
@@ -95,7 +95,7 @@ def test_a_withdrawn_entry_cannot_be_published(database: Database, blobs: BlobSt
     with database.write() as session:
         sources.withdraw(database, session, session.get_one(VectorStoreFile, job.id))
     with pytest.raises(LeaseLost):
-        documents.publish(database, job, a_document_record())
+        publication.publish(database, job, a_document_record())
     with database.read() as session:
         assert session.get(File, file.id) is None
 

@@ -6,10 +6,10 @@ from sqlalchemy import func, select
 from catalog import feed, jobs, stores
 from catalog.blobs import BlobStore
 from catalog.database import Database
-from catalog.errors import Conflict, InvalidFile, NotFound
+from catalog.errors import InvalidFile, NotFound
 from catalog.models import DEFAULT_PROJECT, Chunk, Document, File, JobStatus, VectorStore, VectorStoreFile
 from catalog.paging import PageRequest
-from tests.builders import IDENTITY, a_claim, a_file, a_store, an_entry, publish_text
+from tests.builders import IDENTITY, a_claim, a_file, a_store, an_entry, cancel_entry, publish_text
 
 
 def fail_next(database: Database, message: str = "It is damaged.") -> None:
@@ -75,7 +75,7 @@ def test_attaching_a_file_that_ended_badly_tries_it_again(
         fail_next(database)
     else:
         with database.write() as session:
-            stores.cancel(session, session.get_one(VectorStoreFile, entry.id))
+            cancel_entry(session, entry.id)
     again = an_entry(database, store, file, attributes={"a": 2})
     assert (entry.id, JobStatus.IN_PROGRESS, 0, None, None, {"a": 2}) == (
         again.id,
@@ -102,7 +102,7 @@ def test_counts_and_bytes_follow_the_files_states(database: Database, blobs: Blo
     fail_next(database)
     cancelled = an_entry(database, store, a_file(database, blobs, b"cancelled"))
     with database.write() as session:
-        stores.cancel(session, session.get_one(VectorStoreFile, cancelled.id))
+        cancel_entry(session, cancelled.id)
     an_entry(database, store, a_file(database, blobs, b"waiting"))
     with database.read() as session:
         counts = stores.file_counts(session, [store.id, empty.id])
@@ -165,15 +165,6 @@ def test_deleting_a_store_removes_its_documents_and_keeps_the_files(database: Da
         assert [kept] == list(session.scalars(select(Document.id)))
         assert [other.id] == list(session.scalars(select(VectorStoreFile.vector_store_id)))
         assert session.get(File, file.id) is not None
-
-
-def test_a_file_that_is_done_cannot_be_cancelled(database: Database, blobs: BlobStore) -> None:
-    """The conflict names the state."""
-    publish_text(database, blobs, a_store(database))
-    with database.write() as session:
-        entry = session.scalars(select(VectorStoreFile)).one()
-        with pytest.raises(Conflict, match="completed already"):
-            stores.cancel(session, entry)
 
 
 def test_files_of_a_store_are_found_and_filtered_by_state(database: Database, blobs: BlobStore) -> None:

@@ -10,12 +10,12 @@ import pytest
 from sqlalchemy import func, select, text
 from sqlalchemy.orm import Session
 
-from catalog import documents, files, stores
+from catalog import files, publication, stores
 from catalog.blobs import BlobStore
 from catalog.database import Database
-from catalog.documents import ChunkRecord
 from catalog.errors import NotFound
 from catalog.models import DEFAULT_PROJECT, Document, VectorStore
+from catalog.publication import ChunkRecord
 from catalog.stores import NewVectorStoreFile
 from tests.builders import a_chunk_record, a_claim, a_document_record, a_file, a_store, an_entry, publish_text
 
@@ -77,11 +77,11 @@ def publish_slowly(database: Database, meanwhile: Callable[[], object]) -> None:
     job, chunks = a_claim(database), SlowChunks()
     record = a_document_record("new", chunks=chunks)
     with ThreadPoolExecutor() as pool:
-        publication: Future[int] = pool.submit(documents.publish, database, job, record)
+        publishing: Future[int] = pool.submit(publication.publish, database, job, record)
         assert chunks.begun.wait(20)
         other = pool.submit(meanwhile)
         threading.Timer(0.3, chunks.may_end.set).start()
-        assert publication.result(30) > 0
+        assert publishing.result(30) > 0
         other.result(30)
 
 
@@ -106,13 +106,13 @@ def test_two_groups_of_versions_can_be_published_at_once(database: Database, blo
         for source in "abc":
             an_entry(database, store, a_file(database, blobs, f"{version}{source}".encode()), source=source)
     old, middle, new = ([a_claim(database) for _ in "abc"] for _ in range(3))
-    documents.publish_all(database, [(job, a_document_record("old")) for job in old])
+    publication.publish_all(database, [(job, a_document_record("old")) for job in old])
     chunks = SlowChunks()
     slow = [(job, a_document_record("middle", chunks=chunks)) for job in reversed(middle)]
     with ThreadPoolExecutor() as pool:
-        first = pool.submit(documents.publish_all, database, slow)
+        first = pool.submit(publication.publish_all, database, slow)
         assert chunks.begun.wait(20)
-        second = pool.submit(documents.publish_all, database, [(job, a_document_record("new")) for job in new])
+        second = pool.submit(publication.publish_all, database, [(job, a_document_record("new")) for job in new])
         threading.Timer(0.3, chunks.may_end.set).start()
         assert [len(first.result(30)), len(second.result(30))] == [3, 3]
     with database.read() as session:

@@ -7,6 +7,7 @@ import pytest
 from evaluation.collections import Collection
 from evaluation.ranking_run import measure_rankings, rank_collection
 from retrieval.embedders.hashing import HashingEmbedder
+from retrieval.fusion import DenseWeight
 from retrieval.indexes.memory import MemoryIndex
 
 COLLECTION = Collection(
@@ -17,8 +18,8 @@ COLLECTION = Collection(
 )
 
 
-@pytest.mark.parametrize("dense_weight", [0.0, 0.5, 1.0])
-def test_a_perfect_ranking_has_perfect_measures(dense_weight: float) -> None:
+@pytest.mark.parametrize("dense_weight", ["auto", 0.0, 0.5, 1.0])
+def test_a_perfect_ranking_has_perfect_measures(dense_weight: DenseWeight) -> None:
     """Through index, candidates and fusion, for each weight; every passage is reported as indexed."""
     embedder, indexed = HashingEmbedder(), []
     index = MemoryIndex(dimension=embedder.identity.dimension)

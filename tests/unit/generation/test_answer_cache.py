@@ -20,7 +20,8 @@ from retrieval.embedders.hashing import HashingEmbedder
 from retrieval.searcher import Ranking
 from retrieval.stages import Recency
 from tests.builders import a_scope, publish_text
-from tests.unit.generation.test_answerer import PUMP, ROOF, Desk, ScriptedGenerator
+from tests.unit.generation.scripted import ScriptedModel
+from tests.unit.generation.test_answerer import PUMP, ROOF, Desk
 
 GREEDY = Sampling(max_tokens=7, temperature=0)
 
@@ -31,10 +32,10 @@ class CachedDesk(Desk):
     def __init__(self, database: Database, blobs: BlobStore, embedder: HashingEmbedder) -> None:
         super().__init__(database, blobs, embedder)
         self.hits: list[bool] = []
-        self.generator = ScriptedGenerator(f"{PUMP} [1]")
+        self.generator = ScriptedModel(f"{PUMP} [1]")
         self.cached = self.around(self.generator)
 
-    def around(self, generator: ScriptedGenerator, **options: Any) -> CachedAnswers:
+    def around(self, generator: ScriptedModel, **options: Any) -> CachedAnswers:
         answerer = Answerer(self.database, self.searcher, generator, load_template("answer"))
         fields = {"setup": "a prompt", "is_random": True, "entries": 10, "max_bytes": 1 << 20}
         return CachedAnswers(answerer, self.searcher, self.database, observe=self.hits.append, **fields | options)
@@ -76,7 +77,7 @@ def test_the_same_events_come_again(desk: CachedDesk) -> None:
 @pytest.mark.parametrize("script", [NO_ANSWER, PUMP])
 def test_refusals_and_texts_without_a_footnote_are_kept_too(desk: CachedDesk, script: str) -> None:
     """They are what the documents give, as any answer."""
-    desk.generator.script = script
+    desk.generator.replies = [script]
     assert [desk.last().outcome for _ in range(2)] == [
         Outcome.NOT_IN_DOCUMENTS if script == NO_ANSWER else Outcome.UNSUPPORTED
     ] * 2

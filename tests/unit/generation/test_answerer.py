@@ -1,6 +1,6 @@
 """An answer's citations were all re-read; what cannot be cited is said to be so."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -12,7 +12,7 @@ from catalog.blobs import BlobStore
 from catalog.database import Database
 from catalog.models import Document, VectorStore
 from generation.answerer import Answer, Answerer, AnswerRequest
-from generation.backends.base import NO_ANSWER, Finished, FinishReason, Generator, Prompt, Sampling, TextDelta, Usage
+from generation.backends.base import NO_ANSWER, FinishReason, Generator, Sampling, TextDelta, Usage
 from generation.citations import Citation
 from generation.conversation import Rewriter
 from generation.prompts import PromptTemplate, load_template
@@ -27,38 +27,6 @@ from tests.builders import IDENTITY, a_scope, a_store, publish_text
 from tests.unit.generation.scripted import ScriptedModel
 
 PUMP, ROOF = "The pump is checked every second spring.", "The roof was covered with slate."
-
-
-class ScriptedGenerator:
-    """Says what it is told to, a word at a time; keeps the prompt; does `deed` before it begins."""
-
-    name = "scripted"
-    calls_tools = False
-    source_tokens = 100
-
-    def __init__(self, script: str, deed: Callable[[], Any] = lambda: None) -> None:
-        self.script = script
-        self.deed = deed
-        self.prompts: list[Prompt] = []
-
-    def count_tokens(self, text: str) -> int:
-        return len(text.split())
-
-    def generate(
-        self, prompt: Prompt, *, sampling: Sampling, cancelled: Callable[[], bool]
-    ) -> Iterator[TextDelta | Finished]:
-        self.prompts.append(prompt)
-        self.deed()
-        for position in range(0, len(self.script), 3):
-            if cancelled():
-                yield Finished(reason=FinishReason.CANCELLED, usage=Usage(input_tokens=1, output_tokens=0))
-                return
-            yield TextDelta(text=self.script[position : position + 3])
-        usage = Usage(input_tokens=5, output_tokens=sampling.max_tokens)
-        yield Finished(reason=FinishReason.STOP, usage=usage, evidence=0.7)
-
-    def close(self) -> None:
-        """Nothing is held."""
 
 
 class Desk:
@@ -97,7 +65,7 @@ class Desk:
         return list(answerer.answer(request, **options))
 
     def answer(self, script: str, deed: Callable[[], Any] = lambda: None) -> Answer:
-        answer = self.ask(ScriptedGenerator(script, deed))[-1]
+        answer = self.ask(ScriptedModel(script, deed=deed))[-1]
         assert isinstance(answer, Answer)
         return answer
 
@@ -125,7 +93,7 @@ def test_a_supported_claim_is_cited(desk: Desk) -> None:
 
 def test_events_come_in_order_and_add_up(desk: Desk) -> None:
     """First what was found, then text and citations, last the answer, which is their sum."""
-    begun, first, *middle, last = desk.ask(ScriptedGenerator(f"{PUMP} [1] {ROOF} [2]"))
+    begun, first, *middle, last = desk.ask(ScriptedModel(f"{PUMP} [1] {ROOF} [2]"))
     assert begun == Searching(queries=["pump checked spring"])
     assert isinstance(first, Searched)
     assert isinstance(last, Answer)
@@ -154,7 +122,7 @@ def test_an_answer_without_a_citation_that_holds_is_unsupported(desk: Desk, scri
 @pytest.mark.parametrize("script", [NO_ANSWER, f" {NO_ANSWER} ", "", " \n"])
 def test_a_refusal_is_said_in_words(desk: Desk, script: str) -> None:
     """The sign never leaves, and silence is a refusal too."""
-    *events, answer = desk.ask(ScriptedGenerator(script))
+    *events, answer = desk.ask(ScriptedModel(script))
     assert (answer.text, answer.outcome, answer.citations) == (REFUSAL_TEXT, Outcome.NOT_IN_DOCUMENTS, [])
     assert events[-1].text == REFUSAL_TEXT
 
@@ -176,7 +144,7 @@ def test_a_citation_that_does_not_read_the_same_any_more_is_dropped(desk: Desk, 
 
 def test_the_trace_explains_the_answer(desk: Desk) -> None:
     """Sources, candidates with scores, prompt and stages are there, and the nonce is a new one each time."""
-    generator = ScriptedGenerator(f"{PUMP} [1]")
+    generator = ScriptedModel(f"{PUMP} [1]", evidence=0.7)
     answers = [desk.ask(generator)[-1] for _ in range(2)]
     trace = answers[0].trace
     assert [p.chunk.chunk_id for p in answers[0].passages] == [source["chunk_id"] for source in trace["sources"]]
@@ -198,8 +166,7 @@ def test_the_trace_explains_the_answer(desk: Desk) -> None:
 
 def test_passages_beyond_the_generators_budget_are_left_out(desk: Desk) -> None:
     """The prompt holds what fits, and the trace names the rest."""
-    generator = ScriptedGenerator(f"{PUMP} [1]")
-    generator.source_tokens = 14
+    generator = ScriptedModel(f"{PUMP} [1]", source_tokens=14)
     answer = desk.ask(generator)[-1]
     assert [source.text for source in generator.prompts[0].sources] == [PUMP]
     assert len(answer.trace["left_out"]) == 1
@@ -207,7 +174,7 @@ def test_passages_beyond_the_generators_budget_are_left_out(desk: Desk) -> None:
 
 def test_a_cancelled_answer_says_so(desk: Desk) -> None:
     """The generator is told, and the answer ends with that reason."""
-    answer = desk.ask(ScriptedGenerator(PUMP), cancelled=lambda: True)[-1]
+    answer = desk.ask(ScriptedModel(PUMP), cancelled=lambda: True)[-1]
     assert answer.finish_reason == FinishReason.CANCELLED
 
 
@@ -216,7 +183,7 @@ BEFORE = Turn(question="When is the pump checked?", answer="Every second spring.
 
 def test_a_follow_up_is_searched_behind_the_question_before(desk: Desk) -> None:
     """Without a language model: by rule, with the question in the prompt as it is searched, and no earlier turn."""
-    generator = ScriptedGenerator(f"{PUMP} [1]")
+    generator = ScriptedModel(f"{PUMP} [1]")
     _, searched, *_, answer = desk.ask(generator, "And the roof?", turns=[BEFORE])
     alone = "When is the pump checked?\nAnd the roof?"
     assert (searched.queries, searched.recalled) == (["And the roof?", alone], [])

@@ -20,7 +20,8 @@ from generation.replay import Replay, digest, recorded_prompt, replay
 from generation.writing import Outcome
 from retrieval.embedders.hashing import HashingEmbedder
 from tests.builders import publish_text, sources_of
-from tests.unit.generation.test_answerer import PUMP, Desk, ScriptedGenerator
+from tests.unit.generation.scripted import ScriptedModel
+from tests.unit.generation.test_answerer import PUMP, Desk
 
 
 @pytest.fixture
@@ -40,7 +41,7 @@ def again(desk: Desk, answer: Answer, trace: Mapping[str, Any] | None = None, **
 
 def test_the_same_prompt_comes_out(desk: Desk) -> None:
     """Every message is equal, and so is the SHA-256 that the record has of them."""
-    generator = ScriptedGenerator(f"{PUMP} [1]")
+    generator = ScriptedModel(f"{PUMP} [1]")
     answer = desk.ask(generator)[-1]
     found = again(desk, answer)
     assert (found.differences, found.prompt.messages) == ((), generator.prompts[0].messages)
@@ -131,7 +132,7 @@ def test_a_record_without_a_prompt_cannot_be_replayed(desk: Desk) -> None:
 def test_a_generator_writes_again_from_the_prompt(desk: Desk) -> None:
     """With the sampling of the record; citations are re-read, so that only those which hold come out."""
     answer = desk.answer(f"{PUMP} [1]")
-    generator = ScriptedGenerator(f"Yes. {PUMP} [1][9]")
+    generator = ScriptedModel(f"Yes. {PUMP} [1][9]")
     prompt = again(desk, answer).prompt
     assert prompt
     answerer = Answerer(desk.database, desk.searcher, generator, load_template("answer"))

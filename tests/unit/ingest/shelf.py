@@ -10,7 +10,7 @@ from typing import Any
 
 from sqlalchemy import func, select
 
-from catalog import documents, fsck, sources, stores
+from catalog import fsck, publication, sources, stores
 from catalog.blobs import BlobStore
 from catalog.database import Database
 from catalog.models import Chunk, Document, File, VectorStore, VectorStoreFile
@@ -49,7 +49,7 @@ class Shelf:
             waiting = stores.file_counts(session, [self.store.id])[self.store.id]["in_progress"]
         for _ in range(waiting):
             job = a_claim(self.database)
-            documents.publish(self.database, job, a_document_record(f"{job.source} {job.file_id}"))
+            publication.publish(self.database, job, a_document_record(f"{job.source} {job.file_id}"))
 
     def follow(self, source: Source | None = None, **options: Any) -> Outcomes:
         """Sync and publish."""

@@ -7,9 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from catalog.errors import InvalidFile, UnsupportedFile
-from ingest.documents import Category, ParsedDocument, normalize_text
-from ingest.parsers import open_parser, parse_file
+from ingest.documents import Category, normalize_text
+from ingest.parsers import open_parser
 from ingest.parsers.tables import markdown_table
+from tests.unit.ingest.parsing import elements, parse
 
 EMAIL = """\
 From: Ada <ada@example.org>
@@ -38,16 +39,6 @@ Content-Disposition: attachment; filename="figures.pdf"
 xx
 --B--
 """
-
-
-def parse(tmp_path: Path, name: str, content: str | bytes) -> ParsedDocument:
-    path = tmp_path / "upload"
-    path.write_bytes(content.encode() if isinstance(content, str) else content)
-    return parse_file(path, name)
-
-
-def elements(document: ParsedDocument) -> list[tuple[Category, str]]:
-    return [(e.category, document.text[e.start : e.end]) for e in document.elements]
 
 
 def test_plain_text_is_cut_at_blank_lines(tmp_path: Path) -> None:

@@ -35,8 +35,6 @@ from tests.zips import (
     zip_of,
 )
 
-GIB = 1 << 30
-
 
 def unpack(folder: Path, content: bytes, *, name: str = "a.zip", **limits: int) -> tuple[ParsedDocument, list[bytes]]:
     """Return the document, and the bytes of each member."""

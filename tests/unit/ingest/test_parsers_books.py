@@ -9,6 +9,7 @@ import pytest
 from catalog.errors import InvalidFile, ParseLimitExceeded
 from ingest.documents import Category, ParsedDocument
 from ingest.parsers import media_types, packages, parse_file
+from tests.unit.ingest.parsing import elements
 
 HEADING, TEXT, ITEM, TABLE = Category.HEADING, Category.TEXT, Category.LIST_ITEM, Category.TABLE
 
@@ -64,10 +65,6 @@ def open_document(body: str, *, kind: str = "text", **more: str) -> dict[str, st
         "content.xml": f"{content}</office:document-content>",
         **{name.replace("_", "/", 1) + ".xml": part for name, part in more.items()},
     }
-
-
-def elements(document: ParsedDocument) -> list[tuple[Category, str]]:
-    return [(e.category, document.text[e.start : e.end]) for e in document.elements]
 
 
 def test_a_book_comes_in_the_order_of_its_spine(tmp_path: Path) -> None:

@@ -6,20 +6,10 @@ from pathlib import Path
 import pytest
 
 from catalog.errors import InvalidFile, ParseLimitExceeded
-from ingest.documents import Category, ParsedDocument
-from ingest.parsers import parse_file
+from ingest.documents import Category
+from tests.unit.ingest.parsing import elements, parse
 
 HEADING, TEXT = Category.HEADING, Category.TEXT
-
-
-def parse(tmp_path: Path, name: str, content: str | bytes) -> ParsedDocument:
-    path = tmp_path / "upload"
-    path.write_bytes(content.encode() if isinstance(content, str) else content)
-    return parse_file(path, name)
-
-
-def elements(document: ParsedDocument) -> list[tuple[Category, str]]:
-    return [(e.category, document.text[e.start : e.end]) for e in document.elements]
 
 
 def test_a_json_object_becomes_lines_with_paths(tmp_path: Path) -> None:

@@ -5,18 +5,11 @@ from pathlib import Path
 import pytest
 
 from catalog.errors import InvalidFile
-from ingest.documents import ParsedDocument
-from ingest.parsers import parse_file
 from tests.compound_files import attachment, message
 from tests.fuzz.laws import broken_laws
 from tests.hostile import part_of, repacked, sheet_with
 from tests.samples import slides, word_file, workbook
-
-
-def parse(tmp_path: Path, name: str, content: bytes) -> ParsedDocument:
-    path = tmp_path / "upload"
-    path.write_bytes(content)
-    return parse_file(path, name)
+from tests.unit.ingest.parsing import parse
 
 
 def changed(package: bytes, member: str, old: bytes, new: bytes) -> bytes:

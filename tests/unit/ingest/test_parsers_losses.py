@@ -18,20 +18,14 @@ from pptx.enum.chart import XL_CHART_TYPE
 from pptx.util import Inches
 
 from ingest.documents import Category, ParsedDocument
-from ingest.parsers import parse_file
 from tests.hostile import part_of, repacked, sheet_with
 from tests.samples import book, open_document, slides, word_file
+from tests.unit.ingest.parsing import parse
 
 PIXEL = base64.b64decode(
     "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
 )
 MATH = 'xmlns:m="http://schemas.openxmlformats.org/officeDocument/2006/math"'
-
-
-def parse(tmp_path: Path, name: str, content: str | bytes) -> ParsedDocument:
-    path = tmp_path / "upload"
-    path.write_bytes(content.encode() if isinstance(content, str) else content)
-    return parse_file(path, name)
 
 
 def saved(save: Callable[[io.BytesIO], object]) -> bytes:

@@ -17,6 +17,7 @@ from pptx.util import Inches
 from catalog.errors import InvalidFile, ParseLimitExceeded
 from ingest.documents import Category, ParsedDocument
 from ingest.parsers import packages, parse_file
+from tests.unit.ingest.parsing import elements
 
 Found = list[tuple[Category, str]]
 
@@ -25,10 +26,6 @@ def parse_saved(tmp_path: Path, save: Callable[[str], object], name: str) -> Par
     path = tmp_path / "upload"
     save(str(path))
     return parse_file(path, name)
-
-
-def elements(document: ParsedDocument) -> Found:
-    return [(e.category, document.text[e.start : e.end]) for e in document.elements]
 
 
 def rewritten(content: bytes, member: str, change: Callable[[bytes], bytes]) -> bytes:

@@ -9,6 +9,7 @@ from ingest.documents import Category, ParsedDocument
 from ingest.parsers import parse_file
 from ingest.parsers.detect import detect_media_type
 from tests.compound_files import attachment, compound_file, message, properties, recipient
+from tests.unit.ingest.parsing import elements
 
 HEADING, TEXT = Category.HEADING, Category.TEXT
 
@@ -17,10 +18,6 @@ def parse(tmp_path: Path, content: bytes) -> ParsedDocument:
     path = tmp_path / "upload"
     path.write_bytes(content)
     return parse_file(path, "a.msg")
-
-
-def elements(document: ParsedDocument) -> list[tuple[Category, str]]:
-    return [(e.category, document.text[e.start : e.end]) for e in document.elements]
 
 
 def test_an_outlook_message_has_its_subject_as_heading_and_then_its_headers(tmp_path: Path) -> None:

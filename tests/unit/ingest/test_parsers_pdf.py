@@ -18,6 +18,7 @@ from ingest.parsers.page_text import block_text
 from ingest.parsers.pdf_columns import in_reading_order
 from ingest.parsers.pdf_layout import Block, Style, group_lines
 from ingest.parsers.pdf_lines import Line, Segment
+from tests.unit.ingest.parsing import elements
 
 WIDTH, HEIGHT = A4
 STYLE = Style(size=10.0, weight=400, leading=1.2)
@@ -42,10 +43,6 @@ def parse(tmp_path: Path, content: bytes, name: str = "a.pdf") -> ParsedDocument
     path = tmp_path / "upload"
     path.write_bytes(content)
     return parse_file(path, name)
-
-
-def elements(document: ParsedDocument) -> list[tuple[Category, str]]:
-    return [(e.category, document.text[e.start : e.end]) for e in document.elements]
 
 
 def line(text: str, box: Box = (72, 100, 300, 110), **overrides: object) -> Line:

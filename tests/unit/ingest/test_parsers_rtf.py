@@ -7,6 +7,7 @@ import pytest
 from catalog.errors import InvalidFile
 from ingest.documents import Category, ParsedDocument
 from ingest.parsers import parse_file
+from tests.unit.ingest.parsing import elements
 
 HEADING, TEXT, TABLE = Category.HEADING, Category.TEXT, Category.TABLE
 
@@ -23,10 +24,6 @@ def escaped(text: str, encoding: str) -> str:
     return "".join(
         letter if isinstance(letter, str) else "".join(f"\\'{byte:02x}" for byte in letter) for letter in letters
     )
-
-
-def elements(document: ParsedDocument) -> list[tuple[Category, str]]:
-    return [(e.category, document.text[e.start : e.end]) for e in document.elements]
 
 
 def test_rtf_paragraphs_headings_and_tables_come_in_order(tmp_path: Path) -> None:

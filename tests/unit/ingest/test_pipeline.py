@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 from sqlalchemy import delete, update
 
-from catalog import documents
+from catalog import publication
 from catalog.blobs import BlobStore
 from catalog.database import Database
-from catalog.documents import DocumentRecord
 from catalog.errors import IndexIncompatible, InvalidFile, LeaseLost
 from catalog.jobs import Job
 from catalog.models import File, VectorStore
+from catalog.publication import DocumentRecord
 from ingest.documents import DocumentBuilder
 from ingest.pipeline import WINDOW_TOKENS, Draft, Pipeline, page_spans
 from ingest.sandbox import warm_up
@@ -63,7 +63,7 @@ class Bench:
 
     def publish(self, text: str, **options: object) -> DocumentRecord:
         job, record = self.build(text, **options)
-        documents.publish(self.database, job, record)
+        publication.publish(self.database, job, record)
         return record
 
     def drafts(self, *texts: str) -> list[Draft]:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from sqlalchemy import event, select
 
-from catalog import archives, documents, files, jobs, sources, stores
+from catalog import archives, files, jobs, publication, sources, stores
 from catalog.blobs import BlobStore
 from catalog.database import Database
 from catalog.errors import Conflict, InvalidFile, InvalidRequest, LeaseLost, NotFound, ServiceUnavailable
@@ -20,7 +20,7 @@ from ingest.intake import Outcome
 from ingest.sources.base import Found, Gap, Memory, Skipped
 from ingest.sources.local import LocalSource
 from ingest.sources.patterns import Patterns
-from tests.builders import a_claim, a_document_record, a_file, a_store, an_entry
+from tests.builders import a_claim, a_document_record, a_file, a_store, an_entry, cancel_entry
 from tests.unit.ingest.shelf import ListedSource, Shelf, outcomes, unreadable
 
 
@@ -168,7 +168,7 @@ def test_a_file_that_ended_badly_is_tried_again(shelf: Shelf, ending: str, is_to
         if ending == "failed":
             jobs.fail(session, job, InvalidFile())
         else:
-            stores.cancel(session, session.get_one(VectorStoreFile, job.id))
+            cancel_entry(session, job.id)
     if is_touched:
         shelf.put("a.txt", "one")
     assert shelf.sync(retry_failed=False) == {"a.txt": Outcome.UNCHANGED}
@@ -338,7 +338,7 @@ def test_a_deleted_document_goes_with_all_its_versions(shelf: Shelf) -> None:
     (shelf.folder / "a.txt").unlink()
     assert shelf.sync()["a.txt"] is Outcome.DELETED
     with pytest.raises(LeaseLost):
-        documents.publish(shelf.database, job, a_document_record())
+        publication.publish(shelf.database, job, a_document_record())
     assert (shelf.paths(), shelf.count(VectorStoreFile)) == (["b.txt"], 1)
 
 
@@ -555,7 +555,7 @@ def test_a_file_that_is_moved_while_it_is_processed_is_not_doubled(shelf: Shelf)
     (shelf.folder / "old").rename(shelf.folder / "new")
     assert shelf.sync() == {"new/a.txt": Outcome.MOVED}
     with pytest.raises(LeaseLost):
-        documents.publish(shelf.database, job, a_document_record())
+        publication.publish(shelf.database, job, a_document_record())
     assert shelf.paths() == ["new/a.txt"]
     shelf.publish_all()
     assert (shelf.paths(), shelf.count(VectorStoreFile), shelf.count(File)) == (["new/a.txt"], 1, 1)

@@ -26,7 +26,7 @@ from ingest.documents import DocumentBuilder
 from ingest.pipeline import Draft, Facts, Progress
 from ingest.spool import ChunkSpool
 from ingest.worker import Worker, presence, release_dead
-from tests.builders import IDENTITY, a_chunk_record, a_claim, a_file, a_store, an_entry
+from tests.builders import IDENTITY, a_chunk_record, a_claim, a_file, a_store, an_entry, cancel_entry
 
 LEASE_S = 0.3
 
@@ -219,7 +219,7 @@ def test_a_cancelled_file_is_left_alone(shop: Shop) -> None:
 
     def deed(job: Job, progress: Progress) -> None:
         with shop.database.write() as session:
-            stores.cancel(session, session.get_one(VectorStoreFile, job.id))
+            cancel_entry(session, job.id)
         until_lost(job, progress)
 
     assert shop.worker(deed).run_one(shop.stop)
@@ -317,7 +317,7 @@ def test_a_file_of_a_batch_that_is_cancelled_unnoticed_is_not_published(shop: Sh
     def deed(job: Job, progress: Progress) -> None:
         if job.id == cancelled:
             with shop.database.write() as session:
-                stores.cancel(session, session.get_one(VectorStoreFile, job.id))
+                cancel_entry(session, job.id)
 
     assert shop.worker(deed).run_one(shop.stop)
     with shop.database.read() as session:

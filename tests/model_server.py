@@ -1,4 +1,4 @@
-"""A server of OpenAI's chat API for tests: it answers rightly, or stalls, drops, lies and floods as it is told."""
+"""A server of a model for tests: it answers rightly, or stalls, drops, lies and floods as it is told."""
 
 import json
 import re
@@ -18,7 +18,7 @@ ANSWER = "The red pump is checked every second spring. [1]"
 class Exchange:
     """One request, and the means to answer it."""
 
-    def __init__(self, handler: BaseHTTPRequestHandler, body: dict[str, Any], server: "ChatServer") -> None:
+    def __init__(self, handler: BaseHTTPRequestHandler, body: dict[str, Any], server: "ModelServer") -> None:
         self._handler, self._server = handler, server
         self.body = body
 
@@ -60,6 +60,13 @@ class Exchange:
 
     def end(self) -> None:
         self._handler.wfile.write(b"0\r\n\r\n")
+
+    def reply(self, *parts: bytes, status: int = 200, content_type: str = "application/json", **headers: str) -> None:
+        """Send these bytes as they are, and end in order."""
+        self.head(status, content_type, **headers)
+        for part in parts:
+            self.send(part)
+        self.end()
 
     def drop(self) -> None:
         """Close the connection in the midst of a reply."""
@@ -119,24 +126,12 @@ def calls(*arguments: Any, **how: Any) -> Deed:
 
 
 def fails(status: int, message: str = "no", **headers: str) -> Deed:
-    def deed(exchange: Exchange) -> None:
-        exchange.head(status, "application/json", **headers)
-        exchange.send(json.dumps({"error": {"message": message}}).encode())
-        exchange.end()
-
-    return deed
+    content = json.dumps({"error": {"message": message}}).encode()
+    return lambda exchange: exchange.reply(content, status=status, **headers)
 
 
 def sends(*parts: bytes, content_type: str = "text/event-stream") -> Deed:
-    """Send these bytes as they are, and end in order."""
-
-    def deed(exchange: Exchange) -> None:
-        exchange.head(content_type=content_type)
-        for part in parts:
-            exchange.send(part)
-        exchange.end()
-
-    return deed
+    return lambda exchange: exchange.reply(*parts, content_type=content_type)
 
 
 def stalls(exchange: Exchange) -> None:
@@ -187,11 +182,10 @@ def comments(exchange: Exchange) -> None:
 
 
 @dataclass
-class ChatServer:
-    """It does its deeds one after the other, and answers ANSWER when there is none left."""
+class ModelServer:
+    """It does its deeds one after the other, and its usual one when there is none left: that gives ANSWER in a chat."""
 
     deeds: list[Deed] = field(default_factory=list)
-    # What it answers without a deed.
     usual: Deed = field(default_factory=lambda: says(ANSWER))
     # How `POST /tokenize` counts: one for each word, or not at all.
     counts: bool = False
@@ -230,14 +224,10 @@ class ChatServer:
             fails(404, "Not Found")(exchange)
             return
         self.counted.append(text)
-        exchange.head(content_type="application/json")
-        exchange.send(json.dumps({"count": len(text.split()), "max_model_len": 4096, "tokens": []}).encode())
-        exchange.end()
+        exchange.reply(json.dumps({"count": len(text.split()), "max_model_len": 4096, "tokens": []}).encode())
 
     def _list(self, exchange: Exchange) -> None:
-        exchange.head(content_type="application/json")
-        exchange.send(json.dumps({"object": "list", "data": [{"id": MODEL, "max_model_len": 8192}]}).encode())
-        exchange.end()
+        exchange.reply(json.dumps({"object": "list", "data": [{"id": MODEL, "max_model_len": 8192}]}).encode())
 
     def _handler(self) -> type[BaseHTTPRequestHandler]:
         server = self
