@@ -28,14 +28,14 @@ def pytest_configure() -> None:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Order the tests for processes that run them side by side: the longest first, each file in one process.
 
-    A file's tests share what is expensive to make: servers, models. So do the crash rounds on one database, in two
-    files.
+    A file's tests share what is expensive to make: servers, models. The crash tests run in three processes, the rounds
+    on each database and all others, so that no more than that start services over and over at the same time.
     """
     items.sort(key=lambda item: "crash" not in item.path.parts)
     for item in items:
         call = getattr(item, "callspec", None)
-        group = (call and call.params.get("cluster")) or item.path.relative_to(ROOT).as_posix()
-        item.add_marker(pytest.mark.xdist_group(group))
+        group = "crash" if "crash" in item.path.parts else item.path.relative_to(ROOT).as_posix()
+        item.add_marker(pytest.mark.xdist_group((call and call.params.get("cluster")) or group))
 
 
 def pytest_collection_finish() -> None:

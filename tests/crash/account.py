@@ -20,7 +20,8 @@ _counts: defaultdict[str, Counter[str]] = defaultdict(Counter)
 def account(request: pytest.FixtureRequest) -> Account:
     """Return what notes the counts of a round in the report of its test."""
     title = _SECTION + request.node.callspec.params["cluster"]
-    return lambda counts: request.node.user_properties.append((title, dict(counts)))
+    # Reports go from one process to another: no members of an enum.
+    return lambda counts: request.node.user_properties.append((title, {f"{what}": n for what, n in counts.items()}))
 
 
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:
