@@ -21,6 +21,7 @@ from catalog.errors import ConfigurationError
 from generation.answerer import DEFAULT_MAX_RESULTS
 from generation.backends.extractive import MIN_EVIDENCE
 from generation.backends.transformers_options import Dtype, Quantization
+from generation.tool_calling import DEFAULT_MAX_CALLS
 from ingest.documents import MAX_TEXT_CHARS
 from ingest.sources.allowed_hosts import AllowedHosts
 from retrieval.fusion import DenseWeight
@@ -33,7 +34,21 @@ _FOREIGN_PREFIX: Final = "FOOTNOTE_TEST_"
 ANSWER_MODEL: Final = "footnote"
 # What a profile may change beside the generator's settings.
 _OF_PROFILE: Final = frozenset(
-    {"prompt", "temperature", "max_results", "score_threshold", "min_evidence", "dense_weight"}
+    {
+        "prompt",
+        "rewrite_prompt",
+        "compaction_prompt",
+        "temperature",
+        "max_results",
+        "score_threshold",
+        "min_evidence",
+        "wrong_answers_at_most",
+        "dense_weight",
+        "search_by",
+        "search_steps",
+        "search_steps_by",
+        "max_tool_calls",
+    }
 )
 _PROFILE: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _SERVER: Final = re.compile(r"https?://[^\s@?#/]+(/[^\s@?#]*)?")
@@ -141,12 +156,30 @@ class Settings(BaseSettings):
         description="Share of the embedding in the ranking, 0 to 1; the rest is the words'. auto decides per question.",
     )
 
+    search_by: Literal["question", "model"] = Field(
+        "question",
+        description="What is searched for: the question, or what a language model decides that calls the tool "
+        "`file_search`; generator=openai, with a model and a server that know tools. docs/generators.md.",
+    )
+    max_tool_calls: int = Field(
+        DEFAULT_MAX_CALLS,
+        ge=1,
+        le=20,
+        description="search_by=model: calls that the model may make for one answer, wrong ones included; then it has "
+        "to write. A request's `max_tool_calls` may say fewer.",
+    )
     search_steps: int = Field(
         1,
         ge=1,
         le=4,
-        description="Searches for one question: with 2 or more what was found says what to search for next, for "
-        "questions of several parts. A request's `max_steps` wins.",
+        description="search_by=question: searches for one question. With 2 or more what was found says what to search "
+        "for next, for questions of several parts. A request's `max_steps` wins.",
+    )
+
+    search_steps_by: Literal["rule", "model"] = Field(
+        "rule",
+        description="Who says what the further steps search for: a rule, or the language model of generator, which is "
+        "asked once for each; where its reply is no query, the rule.",
     )
 
     reranker: Literal["none", "cross-encoder", "openai", "tei"] = Field(
@@ -231,7 +264,15 @@ class Settings(BaseSettings):
         "most of a GPU's free memory, and on a CPU 32768 or twice the context.",
     )
     prompt: str = Field(
-        "answer", description="The prompt that answers are written by; `footnote prompts list` shows all."
+        "answer",
+        description="The prompt that answers are written by; `footnote prompts list` shows all. search_by=model has "
+        "one of its own, `search`.",
+    )
+    rewrite_prompt: str = Field(
+        "rewrite", description="The prompt by which a language model makes a follow-up question stand alone."
+    )
+    compaction_prompt: str = Field(
+        "compaction", description="The prompt by which a language model notes what the oldest turns were about."
     )
     temperature: float | None = Field(
         None, ge=0, le=2, description="Of a language model, where a request names none; none is the model's own."
@@ -258,6 +299,13 @@ class Settings(BaseSettings):
         ge=0,
         le=1,
         description="extractive: evidence of the best sentence below which it does not answer.",
+    )
+    wrong_answers_at_most: float | None = Field(
+        None,
+        gt=0,
+        lt=1,
+        description="extractive: share of the given answers that may be wrong; the evidence below which it does not "
+        "answer is then the lowest that keeps it, as `footnote eval calibrate` found. docs/evaluation.md.",
     )
 
     profiles: dict[str, dict[str, Any]] = Field(
@@ -416,6 +464,11 @@ class Settings(BaseSettings):
             return type(self)(**here | self.profiles[name])
         except ValidationError as error:
             raise _wrong(error, f"profiles.{name}.") from error
+
+    @property
+    def answer_prompt(self) -> str:
+        """The name of the prompt that answers are written by."""
+        return "search" if self.search_by == "model" else self.prompt
 
     @property
     def resolved_database_url(self) -> str:
