@@ -6,6 +6,11 @@ BIN := $(VENV)/bin
 FOOTNOTE_HOME ?= $(CURDIR)/.footnote
 FOOTNOTE_PORT ?= 8000
 export FOOTNOTE_HOME FOOTNOTE_PORT
+# Where it is set, every start compiles all modules of Footnote again, and the tests start many processes.
+unexport PYTHONDONTWRITEBYTECODE
+# Tests wait for servers, leases and limits of time about half of their time.
+TEST_PROCESSES ?= $(shell expr $$(getconf _NPROCESSORS_ONLN) + 2)
+export TEST_PROCESSES
 
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
 # Stamps, written last: an installation that was cut off is done again, a complete one never.
@@ -20,7 +25,7 @@ run: $(RUNTIME) ## Index the sample documents and serve API and web page
 	$(BIN)/footnote serve
 
 test: $(DEV) ## Run all tests, with coverage
-	$(BIN)/pytest --cov --cov-report=term
+	$(BIN)/pytest --numprocesses=$(TEST_PROCESSES) --dist=loadgroup --no-loadscope-reorder --cov --cov-report=term
 
 check: $(DEV) ## Lint, format check, types, import layers
 	$(BIN)/ruff check .

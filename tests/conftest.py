@@ -1,5 +1,6 @@
 """What every test stands on: no settings of the developer, no internet, and the cheapest real implementations."""
 
+import gc
 import ipaddress
 import os
 import signal
@@ -13,8 +14,34 @@ import pytest
 from catalog.blobs import BlobStore
 from catalog.database import Database
 from retrieval.embedders.hashing import HashingEmbedder
+from tests.builders import a_catalog
 
 ROOT = Path(__file__).parents[1]
+pytest_plugins = ["tests.crash.account"]
+
+
+def pytest_configure() -> None:
+    """Collect no garbage until the tests begin: what is imported for them stays."""
+    gc.disable()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Order the tests for processes that run them side by side: the longest first, each file in one process.
+
+    A file's tests share what is expensive to make: servers, models. The crash tests run in three processes, the rounds
+    on each database and all others, so that no more than that start services over and over at the same time.
+    """
+    items.sort(key=lambda item: "crash" not in item.path.parts)
+    for item in items:
+        call = getattr(item, "callspec", None)
+        group = "crash" if "crash" in item.path.parts else item.path.relative_to(ROOT).as_posix()
+        item.add_marker(pytest.mark.xdist_group((call and call.params.get("cluster")) or group))
+
+
+def pytest_collection_finish() -> None:
+    """Let the collector look only at what tests make: to look at all that is imported takes longer than most tests."""
+    gc.freeze()
+    gc.enable()
 
 
 class InternetUsed(AssertionError):
@@ -87,8 +114,7 @@ def tmp_home(tmp_path: Path) -> Path:
 @pytest.fixture
 def database(tmp_home: Path) -> Iterator[Database]:
     """Yield a SQLite catalog with the newest schema."""
-    database = Database(f"sqlite:///{tmp_home / 'catalog.sqlite'}")
-    database.migrate()
+    database = Database(f"sqlite:///{a_catalog(tmp_home)}")
     yield database
     database.close()
 

@@ -1,11 +1,12 @@
 """The command line. Heavy imports stay inside the commands: `footnote serve` itself only minds its children."""
 
+import gc
 import sys
+from functools import cache
 from typing import Final
 
 import typer
 
-from api.cli.root import app
 from catalog.errors import FootnoteError
 
 # As `--help` lists them: in the order in which people need them.
@@ -26,8 +27,11 @@ _ORDER: Final = (
 )
 
 
+@cache
 def load_commands() -> typer.Typer:
     """Return the command tree with every command registered."""
+    # What is imported stays: to look through it again and again for garbage would take a third of the start.
+    gc.disable()
     from api.cli import (  # noqa: F401  (they register)
         answers,
         doctor,
@@ -41,7 +45,10 @@ def load_commands() -> typer.Typer:
         system,
         tasks,
     )
+    from api.cli.root import app
 
+    gc.freeze()
+    gc.enable()
     app.registered_commands.sort(key=lambda command: _ORDER.index(_name(command)))
     return app
 

@@ -8,6 +8,8 @@ import gc
 import os
 import sys
 
+# What is imported stays: no time for looking through it for garbage.
+gc.disable()
 sys.modules["torch"] = None  # type: ignore[assignment]
 # A thread pool does not survive a fork; without one there is nothing to lose.
 os.environ["OPENBLAS_NUM_THREADS"] = "1"
@@ -38,3 +40,4 @@ partitioning.warm_up()
 # Out of the collector's sight: a collection in a child would copy every page that it looks at.
 gc.collect()
 gc.freeze()
+gc.enable()

@@ -32,7 +32,7 @@ from retrieval.indexes.memory import MemoryIndex
 from retrieval.replica import Replica
 from retrieval.searcher import Searcher
 from tests.adversarial.attacks import FOREIGN, GENUINE, ORDERED_CALLS, QUESTION, SECRET, Attack
-from tests.builders import IDENTITY, a_file, a_scope, a_store, publish_text
+from tests.builders import IDENTITY, a_catalog, a_file, a_scope, a_store, publish_text
 
 # Written independently of what is tested: what leads out of a text that a browser or a chat window shows.
 _WAYS_OUT: Final = re.compile(
@@ -244,8 +244,7 @@ class _Recorder:
 def a_range(unsupported: Unsupported = Unsupported.FLAG) -> Iterator[Range]:
     """Yield a range in a folder that goes with it."""
     with tempfile.TemporaryDirectory(prefix="footnote-adversarial-") as folder:
-        database = Database(f"sqlite:///{Path(folder) / 'catalog.sqlite'}")
-        database.migrate()
+        database = Database(f"sqlite:///{a_catalog(Path(folder))}")
         try:
             yield Range(
                 database, BlobStore(Path(folder).as_uri() + "/blobs", staging=Path(folder) / "staging"), unsupported

@@ -1,8 +1,7 @@
-"""The clusters on which the crash rounds run, and the account of what was done to them."""
+"""The clusters on which the crash rounds run."""
 
 import os
-from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
@@ -16,11 +15,6 @@ from tests.postgresql import PostgreSQL, needs_postgresql
 ROUNDS: Final = int(os.environ.get("FOOTNOTE_TEST_CRASH_ROUNDS", "30"))
 DATABASES: Final = ("sqlite", pytest.param("postgresql", marks=needs_postgresql))
 
-Account = Callable[[Counter[str]], None]
-
-# By database: what was done and what became of it.
-_accounts: defaultdict[str, Counter[str]] = defaultdict(Counter)
-
 
 @pytest.fixture(scope="session")
 def postgresql() -> Iterator[PostgreSQL]:
@@ -33,9 +27,12 @@ def postgresql() -> Iterator[PostgreSQL]:
 def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Undisturbed]:
     """Yield what every round is compared with; on SQLite, whichever database the round is on."""
     cluster = Cluster(tmp_path_factory.mktemp("calm"))
+    # Each test process has a folder of its own in the folder of the run.
+    base = tmp_path_factory.getbasetemp()
+    run = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
     try:
         cluster.wait_until_ready()
-        yield Undisturbed(cluster)
+        yield Undisturbed(cluster, run / "outcomes")
         cluster.shut_down()
     finally:
         cluster.end()
@@ -81,16 +78,3 @@ def apart(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Cluster]:
         cluster.shut_down()
     finally:
         cluster.end()
-
-
-@pytest.fixture
-def account(request: pytest.FixtureRequest) -> Account:
-    """Return what notes the counts of a round for the summary of the run."""
-    return _accounts[request.node.callspec.params["cluster"]].update
-
-
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    for database, counts in _accounts.items():
-        terminalreporter.section(f"crash rounds on {database}")
-        for what, count in sorted(counts.items()):
-            terminalreporter.write_line(f"{count:8,} {what}")

@@ -4,8 +4,9 @@ from collections import Counter
 
 import pytest
 
+from tests.crash.account import Account
 from tests.crash.cluster import Cluster
-from tests.crash.conftest import ROUNDS, Account
+from tests.crash.conftest import ROUNDS
 from tests.crash.rounds import Undisturbed, run_round
 
 

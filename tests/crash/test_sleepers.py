@@ -13,9 +13,10 @@ from sqlalchemy import select, text
 
 from catalog.database import Database
 from catalog.models import Document, JobStatus, VectorStoreFile
+from tests.crash.account import Account
 from tests.crash.client import Client
 from tests.crash.cluster import LEASE_S, Cluster, Service
-from tests.crash.conftest import ROUNDS, Account
+from tests.crash.conftest import ROUNDS
 from tests.crash.documents import generation
 from tests.crash.outcome import open_jobs, read_outcome
 from tests.crash.rounds import Folders, Undisturbed, check_sound, wait_for_the_end, without_command

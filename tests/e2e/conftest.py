@@ -23,7 +23,8 @@ STOP_TIMEOUT_S = 40.0
 
 
 def environment(home: Path, **settings: Any) -> dict[str, str]:
-    """Return the environment of a child process: no settings but these."""
+    """Return the environment of a child process: no settings but these, and workers that other tests do not starve."""
+    settings = {"worker_niceness": 0} | settings
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("FOOTNOTE_")}
     given = {f"FOOTNOTE_{name.upper()}": str(value) for name, value in settings.items()}
     return {**inherited, "FOOTNOTE_HOME": str(home), **given}

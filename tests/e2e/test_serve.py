@@ -114,7 +114,7 @@ def test_a_killed_worker_process_is_restarted_and_its_job_done(serve: StartServe
 
 def test_metrics_are_those_of_all_processes(serve: StartServer) -> None:
     """The API tells what it searched, and what the worker, which gives way to it, embedded."""
-    server = serve()
+    server = serve(worker_niceness=10)
     store, file = add_text(server, "The tide gate was rebuilt in 1931.")
     wait_until_completed(server, store, file)
     with httpx.Client(base_url=server.url) as client:

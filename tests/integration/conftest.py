@@ -18,6 +18,7 @@ from api.cli import main
 from api.settings import Settings, load_settings
 from api.wiring import Services, make_worker, open_services
 from ingest.worker import Worker
+from tests.builders import a_catalog
 
 ROOT = Path(__file__).parents[2]
 SAMPLE = ROOT / "data" / "sample"
@@ -91,6 +92,8 @@ def running(home: Path, **overrides: Any) -> Iterator[Footnote]:
     # Tests put generators of their own in: what another one wrote must not be given again.
     defaults = {"embedding_backend": "hashing", "log_level": "error", "answer_cache": 0}
     settings = load_settings(**{"home": home} | defaults | overrides)
+    if "database_url" not in overrides:
+        a_catalog(home)
     with open_services(settings) as services:
         app = create_app(settings, services=services)
         with TestClient(app, base_url="http://127.0.0.1", raise_server_exceptions=False) as client:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
@@ -347,13 +348,15 @@ def test_doctor_counts_the_workers_that_live(command: Command, tmp_home: Path) -
 
 
 def test_doctor_shows_and_renews_the_calibration(
-    command: Command, monkeypatch: pytest.MonkeyPatch, model_cache: Path
+    command: Command, monkeypatch: pytest.MonkeyPatch, model_cache: Path, tmp_path: Path
 ) -> None:
     """Each number format with its speed and agreement, and which one is used and why; fp32 is always among them."""
     monkeypatch.setenv("FOOTNOTE_EMBEDDING_BACKEND", "openvino")
-    monkeypatch.setenv("FOOTNOTE_MODELS", str(model_cache))
-    folder = ensure_converted(DEFAULT_MODEL, model_cache)
-    ensure_calibrated(folder)
+    monkeypatch.setenv("FOOTNOTE_MODELS", str(tmp_path / "models"))
+    # A copy: other tests use the model meanwhile, and rely on its calibration.
+    shared = ensure_converted(DEFAULT_MODEL, model_cache)
+    ensure_calibrated(shared)
+    folder = Path(shutil.copytree(shared, tmp_path / "models" / shared.name))
     stored = next(folder.glob("calibration-*.json"))
     before = stored.stat().st_mtime_ns
     found = rows(command("doctor"))

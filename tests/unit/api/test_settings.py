@@ -21,6 +21,7 @@ def test_the_defaults_are_safe_for_one_persons_machine(tmp_path: Path) -> None:
     """Loopback alone, state in the working folder, SQLite and a folder of blobs inside it."""
     settings = load_settings()
     assert (settings.host, settings.port, settings.workers) == ("127.0.0.1", 8000, 1)
+    assert settings.worker_niceness == 10
     assert settings.home == tmp_path / ".footnote"
     assert settings.resolved_database_url == f"sqlite:///{tmp_path}/.footnote/catalog.sqlite"
     assert settings.resolved_blob_url == f"file://{tmp_path}/.footnote/blobs"

@@ -1,10 +1,14 @@
 """Index terms: one analysis for documents and questions, in every script."""
 
+import re
+import sys
+import unicodedata
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from retrieval.analysis import fold, index_terms, terms
+from retrieval.analysis import UNSPACED, fold, index_terms, terms
 from retrieval.stemming import stem
 
 
@@ -75,6 +79,14 @@ def test_signs_between_unspaced_letters_are_no_part_of_a_term() -> None:
     """A question without them finds the same."""
     assert terms("マイクロ・ソフト") == ["マイ", "イク", "クロ", "ソフ", "フト"]
     assert terms("၁။") == ["၁"]
+
+
+def test_a_mark_is_part_of_its_word_in_every_script() -> None:
+    """Wherever in Unicode it stands; a script without spaces has bigrams instead of words."""
+    marks = [c for c in map(chr, range(sys.maxunicode + 1)) if unicodedata.category(c)[0] == "M"]
+    spaced = [mark for mark in marks if not re.match(f"[{UNSPACED}]", mark)]
+    assert len(spaced) > 2000
+    assert [mark for mark in spaced if len(terms(f"k{mark}k")) != 1] == []
 
 
 @pytest.mark.parametrize(
