@@ -8,8 +8,8 @@ FOOTNOTE_PORT ?= 8000
 export FOOTNOTE_HOME FOOTNOTE_PORT
 # Where it is set, every start compiles all modules of Footnote again, and the tests start many processes.
 unexport PYTHONDONTWRITEBYTECODE
-# Tests wait for servers, leases and limits of time about half of their time.
-TEST_PROCESSES ?= $(shell expr $$(getconf _NPROCESSORS_ONLN) + 2)
+# More would be done sooner, since tests wait half of their time, and would make services miss limits of time.
+TEST_PROCESSES ?= $(shell getconf _NPROCESSORS_ONLN)
 export TEST_PROCESSES
 
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
