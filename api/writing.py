@@ -20,6 +20,7 @@ from generation.turns import Turn
 from retrieval.filters import Compound, Filter, parse_filter
 from retrieval.indexes.base import Scope
 from retrieval.searcher import Ranking
+from retrieval.stages import Boost, Recency
 
 # A filter is as deep as was allowed when it came, and one level more when a caller's own was joined to it.
 _TRUSTED_DEPTH = -8
@@ -81,9 +82,11 @@ class Plan:
 
     def to_json(self) -> dict[str, Any]:
         values = {name: getattr(self, name) for name in self.__slots__}
-        scope = self.request.scope
+        scope, ranking = self.request.scope, self.request.ranking
+        boosts = [{"filter": _filter_object(one.filter), "factor": one.factor} for one in ranking.boosts]
         request = asdict(self.request) | {
-            "scope": {"vector_store_ids": sorted(scope.vector_store_ids), "filter": _filter_object(scope.filter)}
+            "scope": {"vector_store_ids": sorted(scope.vector_store_ids), "filter": _filter_object(scope.filter)},
+            "ranking": asdict(ranking) | {"boosts": boosts},
         }
         return values | {"request": request}
 
@@ -96,7 +99,7 @@ class Plan:
                 vector_store_ids=frozenset(request["scope"]["vector_store_ids"]),
                 filter=parse_filter(raw, depth=_TRUSTED_DEPTH) if raw else None,
             ),
-            "ranking": Ranking(**request["ranking"]),
+            "ranking": _ranking(request["ranking"]),
             "sampling": Sampling(**request["sampling"]),
             "turns": tuple(Turn(**turn) for turn in request["turns"]),
         }
@@ -111,6 +114,15 @@ def _filter_object(tree: Filter | None) -> dict[str, Any] | None:
         return {"type": tree.operator, "filters": [_filter_object(part) for part in tree.parts]}
     value = list(tree.value) if isinstance(tree.value, tuple) else tree.value
     return {"type": tree.operator, "key": tree.key, "value": value}
+
+
+def _ranking(values: Mapping[str, Any]) -> Ranking:
+    boosts = [
+        Boost(filter=parse_filter(one["filter"], depth=_TRUSTED_DEPTH), factor=one["factor"])
+        for one in values["boosts"]
+    ]
+    recency = Recency(**values["recency"]) if values["recency"] else None
+    return Ranking(**{**values, "boosts": boosts, "recency": recency})
 
 
 class Writing:

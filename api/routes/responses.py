@@ -11,7 +11,7 @@ from fastapi.responses import JSONResponse, StreamingResponse
 from sqlalchemy.orm import Session
 from starlette.concurrency import run_in_threadpool
 
-from api.asking import answer_request, event_stream, stated
+from api.asking import answer_request, event_stream, stated, whole
 from api.auth import Caller, CallerOf, ServicesOf
 from api.background import BackgroundAnswers, BackgroundOf
 from api.turns import TurnsOf
@@ -49,6 +49,7 @@ StoppingOf = Annotated[Callable[[], bool], Depends(_stopping)]
 
 @router.post("", response_model=None)
 async def create_response(
+    request: Request,
     services: ServicesOf,
     caller: CallerOf,
     turns: TurnsOf,
@@ -75,7 +76,7 @@ async def create_response(
     if body.stream:
         return event_stream(turns, lambda is_gone: _lines(services, writing, show, is_gone))
     # The events build the response.
-    await turns.run(lambda: list(_events(services, writing, lambda: False)))
+    await whole(request, turns, lambda is_gone: list(_events(services, writing, is_gone)))
     return JSONResponse(shown_response(writing.stream.response, body.includes))
 
 

@@ -157,6 +157,20 @@ def test_a_background_answer_is_queued_and_becomes_complete(fresh: Footnote, hou
     assert items[0]["content"][0]["text"] == QUESTION
 
 
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"boosts": [{"filters": {"type": "eq", "key": "kind", "value": "house"}, "factor": 2}]},
+        {"recency": {"half_life_days": 30}},
+    ],
+)
+def test_every_ranking_can_wait(fresh: Footnote, house: str, options: dict[str, Any]) -> None:
+    """What changes the order of the passages is kept with the question."""
+    tools = [{"type": "file_search", "vector_store_ids": [house], "ranking_options": options}]
+    done = wait_for(fresh, fresh.respond(QUESTION, tools=tools, background=True))
+    assert (done["status"], done["outcome"]) == ("completed", "answered")
+
+
 def test_it_can_be_streamed_from_its_beginning_and_resumed(fresh: Footnote, house: str) -> None:
     """The stream begins with `queued`; behind any number come the events that follow it."""
     tools = [{"type": "file_search", "vector_store_ids": [house]}]
@@ -215,6 +229,27 @@ def test_a_reader_that_goes_away_ends_a_foreground_answer_alone(
             generator.let.set()
             assert wait_for(fresh, first["response"])["status"] == "completed"
             assert not generator.cancelled.is_set()
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/v1/responses", {"input": QUESTION}),
+        ("/v1/chat/completions", {"model": "footnote", "messages": [{"role": "user", "content": QUESTION}]}),
+    ],
+)
+def test_a_client_that_goes_away_ends_an_answer_that_is_no_stream(
+    fresh: Footnote, house: str, monkeypatch: pytest.MonkeyPatch, path: str, body: dict[str, Any]
+) -> None:
+    """Nobody else waits for a generation that nobody reads, and nothing is kept of it."""
+    with listening(fresh) as port, gated(fresh, monkeypatch) as generator:
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
+        connection.request("POST", path, json.dumps(body), {"content-type": "application/json"})
+        assert generator.begun.acquire(timeout=20)
+        connection.close()
+        assert generator.cancelled.wait(20)
+    with fresh.services.catalog.database.read() as session:
+        assert session.scalar(select(func.count(AnswerRecord.id))) == 0
 
 
 def test_a_background_answer_can_be_cancelled(fresh: Footnote, house: str, monkeypatch: pytest.MonkeyPatch) -> None:
