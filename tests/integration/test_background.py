@@ -103,9 +103,11 @@ def listening(footnote: Footnote) -> Iterator[int]:
     while not server.started:
         assert time.monotonic() < deadline
         time.sleep(0.01)
-    yield server.servers[0].sockets[0].getsockname()[1]
-    server.should_exit = True
-    thread.join()
+    try:
+        yield server.servers[0].sockets[0].getsockname()[1]
+    finally:
+        server.should_exit = server.force_exit = True
+        thread.join()
 
 
 def read_and_leave(port: int, body: dict[str, Any], *, until: str) -> dict[str, Any]:
