@@ -79,6 +79,8 @@ class ResponseStream:
                     annotation=annotation,
                 )
             case Answer():
+                # What went while the answer was written is no footnote of the whole any more.
+                self._annotations = [citation_object(citation) for citation in event.citations]
                 yield from self._message_done(event)
                 self._complete(event)
 
