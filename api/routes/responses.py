@@ -35,6 +35,8 @@ _FOLLOW_INTERVAL_S: Final = 0.1
 # So long at most while nothing comes.
 _FOLLOW_MAX_INTERVAL_S: Final = 2.0
 _FOLLOW_EVENTS: Final = 200
+# A database numbers no further.
+_LAST_NUMBER: Final = 2**31 - 1
 
 Show = Callable[[Event], Event]
 
@@ -98,7 +100,7 @@ def retrieve_response(
     response_id: str,
     shown: IncludesOf,
     stream: bool = False,
-    starting_after: Annotated[int | None, Query(ge=0)] = None,
+    starting_after: Annotated[int | None, Query(ge=0, le=_LAST_NUMBER)] = None,
     include_obfuscation: bool = False,
 ) -> JSONResponse | StreamingResponse:
     """Return an answer. With `stream`, of a background answer, its events behind number `starting_after`."""

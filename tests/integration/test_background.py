@@ -196,6 +196,14 @@ def test_it_can_be_streamed_from_its_beginning_and_resumed(fresh: Footnote, hous
     assert all("obfuscation" in event for event in with_results if "delta" in event)
 
 
+def test_a_number_that_no_event_can_have_is_refused(fresh: Footnote, house: str) -> None:
+    """Before the stream begins, by its name."""
+    done = wait_for(fresh, begin(fresh, house))
+    assert stream(fresh, done, starting_after=2**31 - 1) == []
+    reply = fresh.client.get(f"/v1/responses/{done['id']}", params={"stream": "true", "starting_after": 2**31})
+    assert (reply.status_code, reply.json()["error"]["param"]) == (400, "starting_after")
+
+
 def test_events_come_while_the_answer_is_written(fresh: Footnote, house: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """A reader has what was found before the text is finished, and the rest behind it."""
     with gated(fresh, monkeypatch) as generator:

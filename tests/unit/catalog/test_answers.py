@@ -1,12 +1,9 @@
 """Answer records belong to their project, and last no longer than the files that they draw on."""
 
-import sqlite3
-from typing import Any
-
 import pytest
 from sqlalchemy import func, select
 
-from catalog import answers, background, conversations, feedback, files
+from catalog import answers, background, feedback, files
 from catalog.answers import AnswerFilter
 from catalog.blobs import BlobStore
 from catalog.database import Database
@@ -51,20 +48,6 @@ def test_a_record_cannot_be_read_once_a_file_of_it_is_gone(database: Database, b
             answers.get(session, DEFAULT_PROJECT, "resp_1")
         answers.delete(session, DEFAULT_PROJECT, "resp_1")
     assert kept(database) == set()
-
-
-def test_a_record_may_draw_on_more_files_than_one_statement_can_name(database: Database, blobs: BlobStore) -> None:
-    """Drivers bound the variables of a statement: 32,766 in SQLite as it is built by default."""
-    file = a_file(database, blobs)
-    named = [file.id, *(f"file-{number}" for number in range(3000))]
-    with database.read() as session:
-        driver: Any = session.connection().connection.driver_connection
-        before = driver.setlimit(sqlite3.SQLITE_LIMIT_VARIABLE_NUMBER, 2000)
-        try:
-            assert conversations.existing_files(session, DEFAULT_PROJECT, named) == {file.id}
-            assert answers.is_orphan(session, a_record(*named))
-        finally:
-            driver.setlimit(sqlite3.SQLITE_LIMIT_VARIABLE_NUMBER, before)
 
 
 def test_an_answer_whose_file_went_while_it_was_written_is_not_kept(database: Database, blobs: BlobStore) -> None:
