@@ -31,7 +31,7 @@ class Outcome(StrEnum):
     ANSWERED = "answered"
     # The sources do not hold the answer; the text says so.
     NOT_IN_DOCUMENTS = "not_in_documents"
-    # The generator wrote a text, and no citation in it held.
+    # No citation held in what the generator wrote; that is nothing when it was cut off before its first word.
     UNSUPPORTED = "unsupported"
 
 
@@ -79,6 +79,7 @@ class Writing:
         self._begins = 0
         # Sources that a citation which held is of.
         self._cited: set[int] = set()
+        self._has_written = False
         self.text = ""
         self.citations: list[Citation] = []
         # Source numbers that the generator wrote and that no longer stand: forged, or without support.
@@ -99,7 +100,9 @@ class Writing:
                 self.text, self.citations = "", []
             else:
                 yield from events
-        if not self.text.strip():
+        # Cut off before its first word: nobody has said that the documents do not answer.
+        is_cut = not self._has_written and self.finished.reason is not FinishReason.STOP
+        if not self.text.strip() and not is_cut:
             self.outcome = Outcome.NOT_IN_DOCUMENTS
             self.text = REFUSAL_TEXT
             yield TextDelta(text=REFUSAL_TEXT)
@@ -130,6 +133,7 @@ class Writing:
             if isinstance(piece, Finished):
                 self.finished = piece
             else:
+                self._has_written |= bool(piece.text.strip())
                 yield from self._take(scanner.feed(piece.text))
         yield from self._take(scanner.finish())
         yield from self._end_claim()

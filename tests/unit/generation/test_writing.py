@@ -118,6 +118,25 @@ def test_an_answer_whose_every_document_goes_has_no_support(desk: Desk) -> None:
     assert (writing.citations, writing.outcome) == ([], Outcome.UNSUPPORTED)
 
 
+@pytest.mark.parametrize("policy", POLICIES)
+@pytest.mark.parametrize(
+    ("reason", "text", "outcome"),
+    [
+        (FinishReason.STOP, REFUSAL_TEXT, Outcome.NOT_IN_DOCUMENTS),
+        (FinishReason.LENGTH, "", Outcome.UNSUPPORTED),
+        (FinishReason.CANCELLED, "", Outcome.UNSUPPORTED),
+    ],
+)
+def test_an_answer_that_is_cut_before_its_first_word_is_no_refusal(
+    desk: Desk, policy: Unsupported, reason: FinishReason, text: str, outcome: Outcome
+) -> None:
+    """Nobody has said that the documents do not answer."""
+    writing = Writing(desk.database, desk.packed, unsupported=policy)
+    end = Finished(reason=reason, usage=Usage(input_tokens=1, output_tokens=0))
+    assert list(writing.run([TextDelta(text=" "), end])) == ([TextDelta(text=text)] if text else [])
+    assert (writing.text.strip(), writing.outcome) == (text, outcome)
+
+
 ROOF_CLAIM = "The roof was covered with slate in 1907."
 
 
