@@ -154,6 +154,11 @@ class ResponseStream:
         return {**self.response, "output": list(self.response["output"])}
 
 
+def is_piece(event: Event) -> bool:
+    """Whether an event brings a piece of what another one brings as a whole."""
+    return "delta" in event or "annotation" in event
+
+
 def obfuscated(event: Event) -> Event:
     """Return a delta with padding, as OpenAI's `include_obfuscation` has it; other events as they are."""
     if "delta" not in event:

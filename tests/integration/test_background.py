@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import uvicorn
-from sqlalchemy import func, select, update
+from sqlalchemy import delete, func, select, update
 
 from catalog import background
 from catalog.models import AnswerEvent, AnswerRecord
@@ -129,6 +129,17 @@ def read_and_leave(port: int, body: dict[str, Any], *, until: str) -> dict[str, 
     return first
 
 
+def follow(port: int, response: dict[str, Any], seen: list[dict[str, Any]]) -> None:
+    """Read the stream of a background answer to its end; `seen` gets each event when it comes."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
+    connection.request("GET", f"/v1/responses/{response['id']}?stream=true")
+    reply = connection.getresponse()
+    while line := reply.readline().decode():
+        if line.startswith("data: "):
+            seen.append(json.loads(line.removeprefix("data: ")))
+    connection.close()
+
+
 def parsed(text: str) -> list[dict[str, Any]]:
     return [json.loads(block.split("data: ", 1)[1]) for block in text.strip().split("\n\n") if block]
 
@@ -199,7 +210,7 @@ def test_it_can_be_streamed_from_its_beginning_and_resumed(fresh: Footnote, hous
 def test_a_number_that_no_event_can_have_is_refused(fresh: Footnote, house: str) -> None:
     """Before the stream begins, by its name."""
     done = wait_for(fresh, begin(fresh, house))
-    assert stream(fresh, done, starting_after=2**31 - 1) == []
+    assert [event["type"] for event in stream(fresh, done, starting_after=2**31 - 1)] == ["response.completed"]
     reply = fresh.client.get(f"/v1/responses/{done['id']}", params={"stream": "true", "starting_after": 2**31})
     assert (reply.status_code, reply.json()["error"]["param"]) == (400, "starting_after")
 
@@ -405,6 +416,48 @@ def test_what_a_stopped_process_left_is_written_by_the_next(
         assert wait_for(second, response)["status"] == "completed"
         with second.services.catalog.database.read() as session:
             assert session.scalar(select(AnswerRecord.claims)) == 1
+
+
+@pytest.mark.parametrize(
+    ("written", "told"),
+    [
+        (["response.failed"], ["response.failed"]),
+        (
+            ["response.in_progress"] * 8
+            + ["response.output_text.delta"] * 3
+            + ["response.output_text.done", "response.completed"],
+            ["response.output_text.done", "response.completed"],
+        ),
+    ],
+)
+def test_a_follower_of_an_answer_that_is_written_anew_gets_its_end(
+    fresh: Footnote, house: str, monkeypatch: pytest.MonkeyPatch, written: list[str], told: list[str]
+) -> None:
+    """However short it is, and without pieces of two texts."""
+    with gated(fresh, monkeypatch) as generator:
+        response = begin(fresh, house)
+        assert generator.begun.acquire(timeout=20)
+        deadline = time.monotonic() + 20
+        while (kinds := kept_kinds(fresh, response))[-1] != "response.content_part.added":
+            assert time.monotonic() < deadline, kinds
+            time.sleep(0.02)
+        seen: list[dict[str, Any]] = []
+        with listening(fresh) as port:
+            reader = threading.Thread(target=follow, args=(port, response, seen))
+            reader.start()
+            while len(seen) < len(kinds):
+                assert time.monotonic() < deadline, seen
+                time.sleep(0.02)
+            with fresh.services.catalog.database.write() as session:
+                session.execute(delete(AnswerEvent).where(AnswerEvent.sequence_number >= background.QUEUED_EVENTS))
+                session.execute(
+                    update(AnswerRecord).values(status="failed", fence=AnswerRecord.fence + 1, ended_at=time.time())
+                )
+                for number, kind in enumerate(written, start=background.QUEUED_EVENTS):
+                    event = {"type": kind, "sequence_number": number} | ({"delta": "X"} if "delta" in kind else {})
+                    session.add(AnswerEvent(response_id=response["id"], sequence_number=number, event=event))
+            reader.join(20)
+        assert [event["type"] for event in seen] == [*kinds, *told]
 
 
 def test_an_answer_that_ends_its_process_again_and_again_is_given_up(
