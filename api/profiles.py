@@ -63,6 +63,11 @@ def open_profiles(settings: Settings) -> Iterator[Mapping[str, Profile]]:
         profiles: dict[str, Profile] = {}
         for name in (ANSWER_MODEL, *settings.profiles):
             own = settings.of_profile(name) if name in settings.profiles else settings
+            if own.generator != "extractive" and _is_promised(settings, name):
+                raise ConfigurationError(
+                    f"Profile {name!r}: wrong_answers_at_most needs the generator extractive, and it is "
+                    f"{own.generator!r}: a language model does not tell how sure it is."
+                )
             key = tuple(getattr(own, field) for field in _GENERATOR_SETTINGS)
             if own.generator != "extractive" and key not in opened:
                 with naming(name):
@@ -70,6 +75,13 @@ def open_profiles(settings: Settings) -> Iterator[Mapping[str, Profile]]:
                 stack.callback(opened[key].close)
             profiles[name] = Profile(name=name, settings=own, generator=opened.get(key))
         yield profiles
+
+
+def _is_promised(settings: Settings, name: str) -> bool:
+    """Whether a share of wrong answers is asked of this very profile; what the others say is for those that quote."""
+    if name in settings.profiles:
+        return "wrong_answers_at_most" in settings.profiles[name]
+    return settings.wrong_answers_at_most is not None
 
 
 @contextmanager

@@ -33,7 +33,17 @@ _FOREIGN_PREFIX: Final = "FOOTNOTE_TEST_"
 ANSWER_MODEL: Final = "footnote"
 # What a profile may change beside the generator's settings.
 _OF_PROFILE: Final = frozenset(
-    {"prompt", "temperature", "max_results", "score_threshold", "min_evidence", "dense_weight"}
+    {
+        "prompt",
+        "rewrite_prompt",
+        "compaction_prompt",
+        "temperature",
+        "max_results",
+        "score_threshold",
+        "min_evidence",
+        "wrong_answers_at_most",
+        "dense_weight",
+    }
 )
 _PROFILE: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _SERVER: Final = re.compile(r"https?://[^\s@?#/]+(/[^\s@?#]*)?")
@@ -233,6 +243,12 @@ class Settings(BaseSettings):
     prompt: str = Field(
         "answer", description="The prompt that answers are written by; `footnote prompts list` shows all."
     )
+    rewrite_prompt: str = Field(
+        "rewrite", description="The prompt by which a language model makes a follow-up question stand alone."
+    )
+    compaction_prompt: str = Field(
+        "compaction", description="The prompt by which a language model notes what the oldest turns were about."
+    )
     temperature: float | None = Field(
         None, ge=0, le=2, description="Of a language model, where a request names none; none is the model's own."
     )
@@ -258,6 +274,13 @@ class Settings(BaseSettings):
         ge=0,
         le=1,
         description="extractive: evidence of the best sentence below which it does not answer.",
+    )
+    wrong_answers_at_most: float | None = Field(
+        None,
+        gt=0,
+        lt=1,
+        description="extractive: share of the given answers that may be wrong; the evidence below which it does not "
+        "answer is then the lowest that keeps it, as `footnote eval calibrate` found. docs/evaluation.md.",
     )
 
     profiles: dict[str, dict[str, Any]] = Field(

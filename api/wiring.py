@@ -11,6 +11,7 @@ from api import metrics
 from api.live import Engine, Live
 from api.models import Model, known_model
 from api.profiles import Profile, naming, open_profiles, price_of
+from api.refusal import refusal_threshold
 from api.settings import ANSWER_MODEL, Settings
 from catalog import feed
 from catalog.blobs import BlobStore
@@ -214,8 +215,8 @@ def _make_rewriter(settings: Settings, generator: Generator) -> Rewriter | None:
         return None
     return Rewriter(
         generator,
-        rewrite=find_prompt(settings, generator, "rewrite", task=PromptTask.REWRITE),
-        compaction=find_prompt(settings, generator, "compaction", task=PromptTask.COMPACTION),
+        rewrite=find_prompt(settings, generator, settings.rewrite_prompt, task=PromptTask.REWRITE),
+        compaction=find_prompt(settings, generator, settings.compaction_prompt, task=PromptTask.COMPACTION),
     )
 
 
@@ -231,7 +232,8 @@ def _generator_of(profile: Profile, embedder: Embedder) -> Generator:
     """Return the language model of a profile, or what quotes with this embedder."""
     if profile.generator is not None:
         return profile.generator
-    return open_generator("extractive", embedder=embedder, min_evidence=profile.settings.min_evidence)
+    threshold = refusal_threshold(profile.settings, embedding=embedder.identity.key)
+    return open_generator("extractive", embedder=embedder, min_evidence=threshold.evidence)
 
 
 def _make_reranker(settings: Settings) -> Reranker | None:

@@ -104,12 +104,12 @@ def _part(collection: Collection, family: str, embedder: Embedder, *, window_tok
     )
 
 
-def _signals(both: Candidates) -> tuple[float, float]:
+def _signals(both: Candidates) -> tuple[float, float, float]:
     """A query without words that occur has one side alone, whatever the weight."""
     if not both.dense or not both.lexical:
-        return 0.0, 0.0
+        return 0.0, 0.0, 0.0
     found = signals(both)
-    return found.prominence, found.foreignness
+    return found.prominence, found.foreignness, found.lead
 
 
 def _weights_table(parts: Sequence[Part]) -> Table:

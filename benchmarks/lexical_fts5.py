@@ -9,6 +9,7 @@ from typing import Final
 from catalog.feed import DocumentChange
 from retrieval.analysis import index_terms
 from retrieval.indexes.base import Hit
+from retrieval.query_terms import query_terms
 
 _SCHEMA: Final = """
 PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL;
@@ -52,7 +53,7 @@ class Fts5Index:
         connection.execute("COMMIT")
 
     def search(self, query: str, *, limit: int, document_ids: Collection[int] | None) -> list[Hit]:
-        wanted = list(self._rarer(list(dict.fromkeys(index_terms(query)))))
+        wanted = list(self._rarer(query_terms(query)))
         if not wanted:
             return []
         sql, values = _SEARCH, [" OR ".join(f'"{term}"' for term in wanted)]

@@ -16,8 +16,9 @@ from rich.console import Console
 from rich.table import Table
 
 from evaluation.collections import Collection, load_collection
-from retrieval.analysis import terms
+from retrieval.analysis import index_terms
 from retrieval.indexes.qdrant_words import USUAL_LENGTH
+from retrieval.query_terms import query_terms
 
 _K1: Final = 1.2
 _B: Final = 0.75
@@ -29,7 +30,7 @@ class Words:
     """The terms of a collection, by term: passage number and count."""
 
     def __init__(self, passages: Sequence[str]) -> None:
-        bags = [Counter(terms(text)) for text in passages]
+        bags = [Counter(index_terms(text)) for text in passages]
         self.lengths = [bag.total() for bag in bags]
         self.average = sum(self.lengths) / len(bags)
         self._postings: dict[str, list[tuple[int, int]]] = {}
@@ -41,7 +42,7 @@ class Words:
         """Return the best passages. `is_server`: with the IDF of Qdrant instead of FTS5's."""
         scores: dict[int, float] = {}
         total = len(self.lengths)
-        for term in set(terms(query)):
+        for term in query_terms(query):
             postings = self._postings.get(term, [])
             odds = (total - len(postings) + 0.5) / (len(postings) + 0.5)
             rarity = math.log(odds + 1) if is_server else max(1e-6, math.log(odds))

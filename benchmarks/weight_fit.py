@@ -26,7 +26,7 @@ class Part:
     name: str
     # Parts of one family are left out together, and have one vote together.
     family: str
-    # Prominence and foreignness: shape (queries, 2).
+    # Prominence, foreignness and lead: shape (queries, 3).
     signals: NDArray[np.float64]
     # shape (queries, len(GRID)).
     curves: NDArray[np.float64]
@@ -47,7 +47,7 @@ def fit(parts: Sequence[Part]) -> WeightModel:
     families = [part.family for part in parts]
     votes = [1 / families.count(family) / len(set(families)) for family in families]
     blurred = [_blur(part.curves) for part in parts]
-    parameters, mean, square = np.zeros(3), np.zeros(3), np.zeros(3)
+    parameters, mean, square = np.zeros(4), np.zeros(4), np.zeros(4)
     spread = np.concatenate([part.signals for part in parts]).std(axis=0)
     for step in range(1, _STEPS + 1):
         slope = -2 * _RIDGE * parameters * np.array([0.0, *spread**2])
@@ -60,8 +60,8 @@ def fit(parts: Sequence[Part]) -> WeightModel:
         square = 0.999 * square + 0.001 * slope**2
         rate = _RATE * (1 - step / (_STEPS + 1))
         parameters = parameters + rate * (mean / (1 - 0.9**step)) / (np.sqrt(square / (1 - 0.999**step)) + 1e-8)
-    bias, prominence, foreignness = parameters.tolist()
-    return WeightModel(bias=bias, prominence=prominence, foreignness=foreignness)
+    bias, prominence, foreignness, lead = parameters.tolist()
+    return WeightModel(bias=bias, prominence=prominence, foreignness=foreignness, lead=lead)
 
 
 def fit_without(parts: Sequence[Part], family: str) -> WeightModel:
@@ -70,7 +70,7 @@ def fit_without(parts: Sequence[Part], family: str) -> WeightModel:
 
 
 def _parameters(model: WeightModel) -> NDArray[np.float64]:
-    return np.array([model.bias, model.prominence, model.foreignness])
+    return np.array([model.bias, model.prominence, model.foreignness, model.lead])
 
 
 def _with_bias(signals: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -1,6 +1,6 @@
 """How well questions are answered: the right words, the right footnotes, and refusal where nothing answers."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -10,9 +10,7 @@ from evaluation.runs import Attempt, Item
 from generation.answerer import Answer, Answering, AnswerRequest
 from generation.citations import Citation
 from generation.writing import Outcome
-from retrieval.indexes.base import Scope
 from retrieval.passages import Passage
-from retrieval.searcher import Ranking
 
 # Passages that a person would read before giving up.
 TOP_PASSAGES: Final = 5
@@ -79,12 +77,15 @@ class Judged:
 
 
 def ask(
-    questions: Sequence[Question], answerer: Answering, scope: Scope, ranking: Ranking, *, min_evidence: float
+    questions: Sequence[Question],
+    answerer: Answering,
+    request_of: Callable[[str], AnswerRequest],
+    *,
+    min_evidence: float,
 ) -> Iterator[Judged]:
-    """Ask every question, in order. `answerer` refuses nothing for want of evidence; see Judged."""
+    """Ask every question, in order, as `request_of` asks it. `answerer` refuses nothing for want of evidence."""
     for question in questions:
-        request = AnswerRequest(question=question.text, scope=scope, ranking=ranking)
-        *_, answer = answerer.answer(request)
+        *_, answer = answerer.answer(request_of(question.text))
         if isinstance(answer, Answer):
             yield Judged(question=question, answer=answer, min_evidence=min_evidence)
 

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 import jinja2
 
+from evaluation.calibration import Calibration, percent
 from evaluation.comparison import Comparison
 from evaluation.curves import attempts_of, first_ranks, risk_coverage, thresholds
 from evaluation.measures import estimates, measures_of, parts_of
@@ -23,16 +24,19 @@ _THRESHOLDS: Final = tuple(t / 100 for t in range(30, 80, 5))
 _SETTLED: Final = 0.05
 
 
-def write_report(path: Path, run: Run, comparison: Comparison | None = None) -> None:
-    """Write the page; `comparison` is of an earlier run with this one."""
+def write_report(
+    path: Path, run: Run, comparison: Comparison | None = None, calibration: Calibration | None = None
+) -> None:
+    """Write the page; `comparison` is of an earlier run with this one, `calibration` was made of this one."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(render(run, comparison), encoding="utf-8")
+    path.write_text(render(run, comparison, calibration), encoding="utf-8")
 
 
-def render(run: Run, comparison: Comparison | None = None) -> str:
+def render(run: Run, comparison: Comparison | None = None, calibration: Calibration | None = None) -> str:
     """Return the page. What documents and questions say is escaped."""
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
     environment.filters["figure"] = _figure
+    environment.filters["percent"] = percent
     template = environment.from_string(files("evaluation").joinpath("report.html.j2").read_text(encoding="utf-8"))
     measures = measures_of(run.items)
     ranked = sorted(run.items, key=lambda item: (item.problem is None, _headline(item, measures[0].name)))
@@ -42,7 +46,7 @@ def render(run: Run, comparison: Comparison | None = None) -> str:
         estimates=estimates(run.items),
         parts=parts_of(run),
         comparison=comparison,
-        curve=_curve(attempts_of(run.items), run.setup.get("min_evidence")),
+        curve=_curve(attempts_of(run.items), run.setup.get("min_evidence"), calibration),
         ranks=first_ranks(run.items) if "first_relevant" in run.items[0].details else [],
         problems=Counter(item.problem for item in run.items if item.problem).most_common(),
         shown=ranked[:_SHOWN],
@@ -54,18 +58,22 @@ def _headline(item: Item, name: str) -> float:
     return item.measures.get(name, 0.0)
 
 
-def _curve(attempts: Sequence[Attempt], served: float | None) -> dict[str, Any] | None:
+def _curve(attempts: Sequence[Attempt], served: float | None, calibration: Calibration | None) -> dict[str, Any] | None:
     """Return what the plot of risk by coverage draws, or None where there is nothing to draw."""
     if not attempts:
         return None
     points = risk_coverage(attempts)
     settled = [risk for coverage, risk in points if coverage >= _SETTLED]
+    lowest = calibration.lowest(calibration.wrong_at_most) if calibration else None
+    marked = {confidence for confidence in (served, lowest.threshold if lowest else None) if confidence is not None}
     return {
         "points": [*points[:: math.ceil(len(points) / _POINTS)], points[-1]],
         # The upper end of the axis, in tenths.
         "top": min(10, math.ceil(10 * max(settled)) + 1) / 10,
         "served": thresholds(attempts, [served])[0] if served is not None else None,
-        "thresholds": thresholds(attempts, sorted({*_THRESHOLDS, *([served] if served is not None else [])})),
+        "calibrated": thresholds(attempts, [lowest.threshold])[0] if lowest else None,
+        "calibration": calibration,
+        "thresholds": thresholds(attempts, sorted(marked.union(_THRESHOLDS))),
     }
 
 

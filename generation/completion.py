@@ -2,11 +2,14 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Final
 
 from catalog.errors import InvalidRequest
 from generation.backends.base import Finished, FinishReason, Generator, Prompt, Sampling
 from generation.prompts import PromptTemplate
+
+# What a model may write in front of a prompt's mark, on top of its reply.
+THINKING_TOKENS: Final = 400
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -37,11 +40,14 @@ def complete(
     cancelled: Callable[[], bool] = lambda: False,
     **values: Any,
 ) -> Reply:
-    """Return the reply to `template`, filled with `values`: only what stands behind its mark, if it has one."""
+    """Return the reply to `template`, filled with `values`: only what stands behind its mark, if it has one.
+
+    `max_tokens` are of the reply; for what stands in front of a mark there are THINKING_TOKENS more.
+    """
     prompt = template.prompt(template.messages(**values))
-    reply = reply_to(generator, prompt, max_tokens=max_tokens, cancelled=cancelled)
     if template.answer_mark is None:
-        return reply
+        return reply_to(generator, prompt, max_tokens=max_tokens, cancelled=cancelled)
+    reply = reply_to(generator, prompt, max_tokens=max_tokens + THINKING_TOKENS, cancelled=cancelled)
     return replace(reply, text=reply.text.partition(template.answer_mark)[2].strip())
 
 

@@ -6,8 +6,9 @@ from itertools import combinations
 from typing import Final
 
 from generation.citations import Citation
-from generation.evidence import content_terms, function_words
+from generation.evidence import content_terms
 from retrieval.analysis import fold
+from retrieval.function_words import function_words
 
 _CURRENCIES: Final = r"eur|usd|gbp|chf|€|\$|£|¥"
 # A number with what it counts, in front of it or behind it.

@@ -4,24 +4,15 @@ import math
 import re
 from collections import Counter
 from collections.abc import Collection, Sequence
-from functools import cache
-from importlib.resources import files
 from typing import Final
 
 from retrieval.analysis import fold, terms
+from retrieval.function_words import function_words
 
 # `DP-150`, `E41`, `K12`, `4.3.1`: letters and digits mixed, or digits with joints.
 _CODE: Final = re.compile(r"\b(?=\w*[-./]?\w*\d)(?=\S*[^\W\d_]|\d+\.\d+\.)\w+(?:[-./]\w+)*")
 # `Rime 20`: a name and its number. A word at the beginning of a sentence is no name for being capitalised.
 _NUMBERED_NAME: Final = re.compile(r"(?<=[^.?!:] )([^\W\d_a-zà-ÿ][^\W\d_]+ \d+)\b")
-
-
-@cache
-def function_words() -> frozenset[str]:
-    """Words without content of their own, folded, of the languages in function_words.txt."""
-    text = files("generation").joinpath("function_words.txt").read_text(encoding="utf-8")
-    lines = (line for line in text.splitlines() if not line.startswith("#"))
-    return frozenset(word for line in lines for word in fold(line).split())
 
 
 def content_terms(question: str, *, or_all: bool = True) -> list[str]:

@@ -4,8 +4,9 @@ import re
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from generation.evidence import content_terms, coverage, function_words
+from generation.evidence import content_terms, coverage
 from retrieval.analysis import terms
+from retrieval.function_words import function_words
 from retrieval.sentences import split_sentences
 
 # Latin, Greek and Cyrillic: scripts without capitals have no names that can be told by their form.

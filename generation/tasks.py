@@ -36,10 +36,12 @@ _TRANSLATION_GROWTH: Final = 2
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DocumentTasks:
-    """The tasks, by one generator and the prompts of a registry: `summary`, `extraction` and so on."""
+    """The tasks, by one generator and the prompts of a registry."""
 
     generator: Generator
     prompts: PromptRegistry
+    # The name of the prompt that they are done by; without one that of the task: `summary`, `extraction` and so on.
+    prompt: str | None = None
 
     def __post_init__(self) -> None:
         require_language_model(self.generator, "Work on documents")
@@ -125,12 +127,15 @@ class DocumentTasks:
             raise InvalidRequest(f"The text has {tokens} tokens, and the language model reads at most {most} at once.")
 
     def _reply(self, task: PromptTask, *, max_tokens: int, **values: Any) -> str:
-        template = open_prompt(self.prompts, task.value, task=task, count_tokens=self.generator.count_tokens)
+        name = self.prompt or task.value
+        template = open_prompt(self.prompts, name, task=task, count_tokens=self.generator.count_tokens)
         nonce = secrets.token_hex(8)
         reply = complete(self.generator, template, max_tokens=max_tokens, nonce=nonce, **values)
         if reply.reason is not FinishReason.STOP or not reply.text:
+            marked = f", does not hold {template.answer_mark!r}," if template.answer_mark else ""
             raise ServiceUnavailable(
-                f"The language model's reply for the task {task.value!r} is empty or was cut at {max_tokens} tokens."
+                f"The language model's reply for the task {task.value!r} is empty{marked} or was cut at {max_tokens} "
+                "tokens."
             )
         return reply.text
 

@@ -3,14 +3,14 @@
 import re
 import sys
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from itertools import groupby
 from typing import Final
 
 from retrieval.stemming import stem
 
 # Of the index terms. An index of another format is made anew.
-FORMAT: Final = 1
+FORMAT: Final = 2
 
 # Scripts written without spaces: Thai, Lao, Khmer, Myanmar, Japanese, Chinese. They are cut into bigrams.
 UNSPACED: Final = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
@@ -41,6 +41,16 @@ _WORD: Final = re.compile(rf"{_WORD_CHARACTERS}(?:[-_./'+#]+{_WORD_CHARACTERS})*
 _JOINT: Final = re.compile(r"[-_./'+#]+")
 
 
+_LETTER: Final = rf"[^\W\d_{UNSPACED}]"
+# Where a word goes on as another one without a sign between: `attemptCrack`, `HTTPServer`, `FY2018`, `10km`.
+_SEAM: Final = re.compile(rf"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])|(?<={_LETTER})(?=\d)|(?<=\d)(?={_LETTER})")
+_PLAIN_WORD: Final = re.compile(f"{_PLAIN}++")
+# Single letters and digits, as in `3M` and `v2`, stand everywhere.
+_SHORTEST_PART: Final = 2
+# Longer words with seams are encoded data, not names.
+_LONGEST_COMPOUND: Final = 64
+
+
 def fold(text: str) -> str:
     """Return `text` in NFKC, case-folded, without accents and optional vowel signs, its Arabic letters unified."""
     text = unicodedata.normalize("NFKC", text).casefold()
@@ -58,9 +68,25 @@ def terms(text: str) -> list[str]:
     return list(_terms(fold(text)))
 
 
-def index_terms(text: str) -> list[str]:
-    """Return what lexical search knows `text` by: its terms, of words the stems."""
-    return [stem(term) for term in _terms(fold(text))]
+def index_terms(text: str, *, without: Collection[str] = frozenset()) -> list[str]:
+    """Return what lexical search knows `text` by: its terms, of words the stems, then the parts of compound words.
+
+    `getUserName` is found by itself and by `user`, `FY2018` by `2018`. `without`: terms that are left out.
+    """
+    stems = [stem(term) for term in _terms(fold(text)) if term not in without]
+    return stems + [stem(fold(part)) for part in _parts(unicodedata.normalize("NFKC", text))]
+
+
+def _parts(text: str) -> Iterator[str]:
+    if not _SEAM.search(text):
+        return
+    for word in _PLAIN_WORD.findall(text):
+        # Most words have no seam, and these questions cost less than the search for one.
+        if word.isdigit() or (word.isalpha() and (word.islower() or word.istitle() or word.isupper())):
+            continue
+        parts = _SEAM.split(word) if len(word) <= _LONGEST_COMPOUND else []
+        if len(parts) > 1:
+            yield from (part for part in parts if len(part) >= _SHORTEST_PART)
 
 
 def _terms(folded: str) -> Iterator[str]:

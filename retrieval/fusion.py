@@ -17,6 +17,8 @@ RRF_K: Final = 60
 # German and Spanish 2.6 with the vocabulary of an English model, Arabic, Russian and Chinese 1.
 _KNOWN_CHARS: Final = 3.0
 _SPELLED_CHARS: Final = 1.0
+# Dense candidates that the first one is compared with the last of.
+_LED: Final = 10
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -31,12 +33,14 @@ class Candidates:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Signals:
-    """What tells which side to trust. None changes when the scores of a side are shifted or scaled."""
+    """What tells which side to trust. None changes when BM25 is shifted or scaled, or 1 - cosine is scaled."""
 
     # By how many standard deviations of the lexical list its first candidate is above the mean; 0 or more.
     prominence: float
     # How much the embedder spells the query instead of reading words, where the sides do not agree; 0 to 1.
     foreignness: float
+    # By which share the first dense candidate is nearer to the query than the tenth; 0 to 1.
+    lead: float
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -46,15 +50,21 @@ class WeightModel:
     bias: float
     prominence: float
     foreignness: float
+    lead: float
 
     def weight(self, signals: Signals) -> float:
         """Return the dense side's share, above 0 and below 1."""
-        evidence = self.bias + self.prominence * signals.prominence + self.foreignness * signals.foreignness
+        evidence = (
+            self.bias
+            + self.prominence * signals.prominence
+            + self.foreignness * signals.foreignness
+            + self.lead * signals.lead
+        )
         return 1 / (1 + math.exp(-evidence))
 
 
 # Fitted on judged collections by benchmarks/fusion.py, with 100 candidates of each side: docs/benchmarks.md.
-WEIGHT_MODEL: Final = WeightModel(bias=1.7, prominence=-0.31, foreignness=-4.4)
+WEIGHT_MODEL: Final = WeightModel(bias=-0.36, prominence=-0.18, foreignness=-3.8, lead=4.3)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -85,8 +95,8 @@ def fuse(candidates: Candidates, *, dense_weight: DenseWeight, fusion: Fusion = 
 def choose_dense_weight(candidates: Candidates) -> float:
     """Return the dense side's share for one query; a side without candidates gets none.
 
-    Words that single out a passage are trusted more than words that fit many passages alike; an embedder that does not
-    know the words of the query, and does not like what they found, is trusted less.
+    Words that single out a passage are trusted more than words that fit many passages alike, and so is an embedder that
+    does; one that does not know the words of the query, and does not like what they found, is trusted less.
     """
     if not candidates.dense or not candidates.lexical:
         return 1.0 if candidates.dense else 0.0
@@ -99,7 +109,11 @@ def signals(candidates: Candidates) -> Signals:
     spelled = 1 - min(max(known, 0.0), 1.0)
     dense, lexical = _min_max(candidates.dense), _min_max(candidates.lexical)
     agreement = (dense.get(_first(lexical), 0.0) + lexical.get(_first(dense), 0.0)) / 2
-    return Signals(prominence=_prominence(list(lexical.values())), foreignness=spelled * (1 - agreement))
+    return Signals(
+        prominence=_prominence(list(lexical.values())),
+        foreignness=spelled * (1 - agreement),
+        lead=_lead([hit.score for hit in candidates.dense]),
+    )
 
 
 def _first(scores: Mapping[int, float]) -> int:
@@ -111,6 +125,12 @@ def _prominence(scores: Sequence[float]) -> float:
     mean = math.fsum(scores) / len(scores)
     deviation = math.sqrt(math.fsum((score - mean) ** 2 for score in scores) / len(scores))
     return (max(scores) - mean) / deviation if deviation > 0 else 0.0
+
+
+def _lead(cosines: Sequence[float]) -> float:
+    nearest = sorted(cosines, reverse=True)[:_LED]
+    first, last = max(1 - nearest[0], 0.0), max(1 - nearest[-1], 0.0)
+    return 1 - first / last if last > 0 else 0.0
 
 
 def fuse_normalized(dense: Sequence[Hit], lexical: Sequence[Hit], *, dense_weight: float) -> list[FusedHit]:

@@ -14,16 +14,14 @@ import numpy as np
 
 from catalog.errors import ServiceUnavailable
 from catalog.feed import DocumentChange
-from retrieval.analysis import index_terms
 from retrieval.bm25 import idf, lucene_idf
 from retrieval.indexes.base import Hit
 from retrieval.postings import Postings, Snapshot, rounded
+from retrieval.query_terms import query_terms
 from retrieval.recent import RecentChanges, analyse
 
 log = logging.getLogger(__name__)
 
-# More distinct terms than this in a question add cost and no sense.
-_MAX_QUERY_TERMS: Final = 256
 # Passages in memory that are worth a commit, and so many that changes wait until there are fewer.
 _WORTH_A_COMMIT: Final = 512
 _MOST_RECENT: Final = 8192
@@ -99,7 +97,7 @@ class LexicalIndex:
 
     def search(self, query: str, *, limit: int, document_ids: Collection[int] | None) -> list[Hit]:
         """Return at most `limit` passages, best first; ties by chunk id. `document_ids` None means all documents."""
-        wanted = list(dict.fromkeys(index_terms(query)))[:_MAX_QUERY_TERMS]
+        wanted = query_terms(query)
         if not wanted or (document_ids is not None and not document_ids):
             return []
         with self._lock:

@@ -16,8 +16,9 @@ from rich.text import Text
 
 from api.cli.root import app, configure_logging, console
 from api.models import Model, current_model, models_folder
-from api.profiles import Profile
-from api.settings import Settings, load_settings
+from api.profiles import Profile, naming
+from api.refusal import refusal_threshold
+from api.settings import ANSWER_MODEL, Settings, load_settings
 from api.wiring import open_catalog, open_services, workers_folder
 from catalog.errors import ConfigurationError, FootnoteError
 from generation.backends.openai import OpenAIGenerator
@@ -133,6 +134,21 @@ def _profile(profile: Profile) -> str:
     return ", ".join((f"{profile.name} answers with {profile.settings.generator}", *found))
 
 
+def _refusal(settings: Settings) -> str:
+    """Below which evidence each profile that quotes refuses, and why."""
+    embedding = _model(settings).known_identity()
+    return "; ".join(_refuses(settings, name, embedding) for name in (ANSWER_MODEL, *settings.profiles))
+
+
+def _refuses(settings: Settings, name: str, embedding: str) -> str:
+    own = settings.of_profile(name) if name in settings.profiles else settings
+    if own.generator != "extractive":
+        return f"{name} refuses where its language model does"
+    with naming(name):
+        threshold = refusal_threshold(own, embedding=embedding)
+    return f"{name} refuses below {threshold.evidence:.2f} ({threshold.reason})"
+
+
 def _ocr(settings: Settings) -> str:
     try:
         tesseract = open_tesseract(OcrOptions(languages=settings.ocr_languages))
@@ -155,6 +171,7 @@ _CHECKS: dict[str, Callable[[Settings], str]] = {
     "embedding": _embedder,
     "index": _index,
     "generator": _generator,
+    "refusal": _refusal,
     "ocr": _ocr,
     "workers": _workers,
 }

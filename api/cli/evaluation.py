@@ -1,4 +1,4 @@
-"""footnote eval run | answers | ranking | compare | gate | report"""
+"""footnote eval run | answers | ranking | compare | gate | calibrate | report"""
 
 import tempfile
 import threading
@@ -15,12 +15,15 @@ from rich.text import Text
 from api.cli import evaluation_tables as tables
 from api.cli.root import app, configure_logging, console
 from api.models import make_embedder, models_folder
+from api.refusal import CALIBRATED, calibrated_setup, calibrations_folder, refusal_threshold
 from api.settings import ANSWER_MODEL, Settings, load_settings
 from api.wiring import Services, make_worker, open_services
 from catalog import stores
+from catalog.errors import ConfigurationError, InvalidRequest
 from catalog.models import DEFAULT_PROJECT, JobStatus, VectorStore
 from catalog.stores import NewVectorStore
 from evaluation.answers import ask, item_of
+from evaluation.calibration import Calibration, calibrate, find_calibration, percent, save_calibration
 from evaluation.collections import files_of, load_answer_set, load_parts
 from evaluation.comparison import compare
 from evaluation.gate import baseline_of, check, load_baseline, save_baseline
@@ -141,6 +144,33 @@ def gate(
         raise typer.Exit(1)
 
 
+@commands.command("calibrate")
+def calibrate_refusals(
+    run: _RunArgument,
+    wrong_at_most: Annotated[
+        float, typer.Option(min=0.001, max=0.999, help="Share of the given answers that may be wrong.")
+    ] = 0.05,
+    confidence: Annotated[
+        float, typer.Option(min=0.5, max=0.9999, help="How sure that has to be, for questions like those of the run.")
+    ] = 0.9,
+) -> None:
+    """Find the lowest threshold at which few enough answers are wrong. Exits with 1 when none keeps the share."""
+    settings = _settings()
+    found = calibrate(_load(settings, run), wrong_at_most=wrong_at_most, confidence=confidence, settings=CALIBRATED)
+    lowest = found.lowest(wrong_at_most)
+    console.print(tables.of_calibration(found, lowest))
+    console.print(f"Stored: {save_calibration(found, calibrations_folder(settings))}", soft_wrap=True)
+    if lowest is None:
+        console.print(Text(found.why_none(wrong_at_most), "red"), soft_wrap=True)
+        raise typer.Exit(1)
+    console.print(
+        f"Refusing below {lowest.threshold:.2f} answers {lowest.answered} of {found.questions} questions, at most "
+        f"{percent(wrong_at_most)} of them wrong at a confidence of {percent(confidence)}. To have it kept, set "
+        f"wrong_answers_at_most to {wrong_at_most}.",
+        soft_wrap=True,
+    )
+
+
 @commands.command()
 def report(
     run: _RunArgument,
@@ -152,7 +182,7 @@ def report(
     measured = _load(settings, run)
     comparison = compare(_load(settings, against), measured) if against else None
     path = output or _path(settings, run).with_suffix(".html")
-    write_report(path, measured, comparison)
+    write_report(path, measured, comparison, _calibration_of(settings, measured))
     console.print(f"Report: {path}")
 
 
@@ -169,6 +199,24 @@ def _path(settings: Settings, run: str) -> Path:
 
 def _load(settings: Settings, run: str) -> Run:
     return load_run(_path(settings, run))
+
+
+def _calibration_of(settings: Settings, run: Run) -> Calibration | None:
+    """Return the calibration that was made of a run, if there is one."""
+    try:
+        found = find_calibration(calibrations_folder(settings), {name: run.setup.get(name) for name in CALIBRATED})
+    except InvalidRequest:
+        return None
+    return found if (found.run, found.measured_at) == (run.name, run.created_at) else None
+
+
+def _min_evidence(settings: Settings, *, embedding: str) -> float:
+    """Return the evidence below which answers are refused; `min_evidence` where a calibration is yet to be made."""
+    try:
+        return refusal_threshold(settings, embedding=embedding).evidence
+    except ConfigurationError as error:
+        console.print(Text(f"{error.message} Until then answers are judged by min_evidence.", "yellow"), soft_wrap=True)
+        return settings.min_evidence
 
 
 def _store(settings: Settings, run: Run, output: Path | None) -> None:
@@ -191,18 +239,21 @@ def _answer(settings: Settings, questions: Sequence[Question], documents: Path, 
     with fresh_services(settings) as services:
         store = ingest_folder(services, documents)
         scope = Scope(vector_store_ids=frozenset([store.id]))
-        ranking = services.profile_of(ANSWER_MODEL).ranking
-        asked = ask(questions, services.answerer, scope, ranking, min_evidence=settings.min_evidence)
+        profile, embedding = services.profile_of(ANSWER_MODEL), services.embedder.identity.key
+        min_evidence = _min_evidence(settings, embedding=embedding)
+        asked = ask(
+            questions,
+            services.answerer,
+            lambda question: profile.request(question=question, scope=scope),
+            min_evidence=min_evidence,
+        )
         with _progress() as progress:
             items = [item_of(one) for one in progress.track(asked, total=len(questions), description="Asking")]
         setup = {
             "data": data,
-            "embedding": services.embedder.identity.key,
-            "generator": services.generator.name,
+            **calibrated_setup(settings, embedding=embedding),
             "prompt": "{name} {version}, {sha256}".format(**services.answerer.prompt),
-            "min_evidence": settings.min_evidence,
-            "dense_weight": settings.dense_weight,
-            "reranker": settings.reranker,
+            "min_evidence": min_evidence,
             "chunks": services.replica.index.count(),
             "unread_documents": _unread(services, store),
             **versions(),
@@ -221,6 +272,9 @@ def fresh_services(settings: Settings) -> Iterator[Services]:
                 "database_url": None,
                 "blob_url": None,
                 "min_evidence": 0.0,
+                "wrong_answers_at_most": None,
+                # Only the default one is asked; the others' calibrations are in the folder that is left.
+                "profiles": {},
             }
         )
         with open_services(fresh) as services:

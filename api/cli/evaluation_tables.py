@@ -1,17 +1,21 @@
 """What `footnote eval` prints."""
 
 from collections.abc import Iterator, Sequence
+from typing import Final
 
 from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from evaluation.calibration import Calibration, Point, percent
 from evaluation.comparison import Change, Comparison, Verdict
 from evaluation.gate import Checked
 from evaluation.measures import MEASURES, estimates, parts_of
 from evaluation.runs import Run
 from evaluation.statistics import Estimate
 
+# Of the thresholds of a calibration one in so many is shown.
+_STEP: Final = 5
 _COLOURS = {Verdict.BETTER: "green", Verdict.WORSE: "red", Verdict.NONE_SHOWN: ""}
 
 
@@ -54,6 +58,20 @@ def of_gate(checked: Sequence[Checked]) -> Table:
             interval(one.baseline),
             Text("holds", "green") if one.passes else Text("FALLEN", "bold red"),
         )
+    return table
+
+
+def of_calibration(calibration: Calibration, lowest: Point | None) -> Table:
+    """Return the thresholds in steps, with the one that was found."""
+    bound = f"At most, at {percent(calibration.confidence)}"
+    table = _table("Refuse below", "Answered", "Wrong", "Wrong, of those", bound, "")
+    for point in calibration.points:
+        if point is not lowest and round(100 * point.threshold) % _STEP:
+            continue
+        share = number(point.wrong / point.answered) if point.answered else ""
+        counts = (f"{point.answered} of {calibration.questions}", str(point.wrong))
+        mark = Text("the lowest that holds", "green") if point is lowest else ""
+        table.add_row(f"{point.threshold:.2f}", *counts, share, number(point.bound(calibration.confidence)), mark)
     return table
 
 

@@ -10,6 +10,7 @@ from catalog.feed import DocumentChange, IndexedDocument
 from retrieval.analysis import index_terms
 from retrieval.bm25 import idf, term_weight
 from retrieval.indexes.base import Hit, Scope, Vector, check_dimension
+from retrieval.query_terms import query_terms
 
 
 class MemoryIndex:
@@ -56,7 +57,7 @@ class MemoryIndex:
             return []
         average = sum(bag.total() for _, bag in bags.values()) / len(bags)
         scores: dict[int, float] = {}
-        for term in dict.fromkeys(index_terms(query)):
+        for term in query_terms(query):
             holders = [(i, d, bag) for i, (d, bag) in bags.items() if term in bag]
             for chunk_id, document, bag in holders:
                 if scope.admits(document.vector_store_id, document.attributes):

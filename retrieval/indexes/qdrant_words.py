@@ -7,27 +7,28 @@ from typing import Final
 
 from qdrant_client.models import SparseVector
 
-from retrieval.analysis import terms
+from retrieval.analysis import index_terms
+from retrieval.query_terms import query_terms
 
 _K1: Final = 1.2
 _B: Final = 0.75
 # Terms of a chunk, in place of the collection's average, which the server does not know. Measured: docs/benchmarks.md.
 USUAL_LENGTH: Final = 128
-# More distinct terms than this in a question add cost and no sense.
-_MAX_QUERY_TERMS: Final = 256
 
 
 def document_vector(text: str) -> SparseVector:
     """Return BM25's term-frequency factor, in (0, k1 + 1), of each distinct term of `text`; empty without terms."""
-    bag = Counter(terms(text))
+    bag = Counter(index_terms(text))
     length = 1 - _B + _B * bag.total() / USUAL_LENGTH
     return _vector((term, count * (_K1 + 1) / (count + _K1 * length)) for term, count in bag.items())
 
 
 def query_vector(query: str) -> SparseVector:
-    """Return 1 for each distinct term: the score is then the sum of IDF times the factor above. Empty without terms."""
-    wanted = list(dict.fromkeys(terms(query)))[:_MAX_QUERY_TERMS]
-    return _vector((term, 1.0) for term in wanted)
+    """Return 1 for each term that is looked up: the score is then the sum of IDF times the factor above.
+
+    Empty without terms.
+    """
+    return _vector((term, 1.0) for term in query_terms(query))
 
 
 def _vector(weights: Iterable[tuple[str, float]]) -> SparseVector:

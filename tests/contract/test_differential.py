@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
 from catalog.feed import IndexedDocument
-from retrieval.analysis import terms
+from retrieval.analysis import index_terms
 from retrieval.filters import Filter, parse_filter
 from retrieval.indexes.base import PassageIndex, Scope
 from retrieval.indexes.faiss import FaissIndex
@@ -76,12 +76,12 @@ def a_document(number: int, store: str, chunks: list[list[str]], attributes: Map
 def server_scores(documents: list[IndexedDocument], query: str, scope: Scope) -> dict[int, float]:
     """Return what a server scores that knows rarity and takes every chunk's length against 128 terms."""
     bags = {
-        int(i): (document, Counter(terms(text)))
+        int(i): (document, Counter(index_terms(text)))
         for document in documents
         for i, text in zip(document.chunk_ids, document.texts, strict=True)
     }
     scores: dict[int, float] = {}
-    for term in set(terms(query)):
+    for term in set(index_terms(query)):
         holders = [i for i, (_, bag) in bags.items() if term in bag]
         rarity = math.log((len(bags) - len(holders) + 0.5) / (len(holders) + 0.5) + 1)
         for i in holders:

@@ -149,6 +149,43 @@ def test_documents_that_could_not_be_read_are_named(cli: Cli, tmp_path: Path) ->
     assert (setup["unread_documents"], setup["chunks"]) == (["broken.pdf"], 3)
 
 
+def test_a_threshold_is_calibrated_served_and_marked(cli: Cli, collection: Path) -> None:
+    """The share that is set decides what is refused, in runs too; the page marks the point; what fails exits with 1."""
+    first, _ = cli.run("answers", collection)
+    surest = sorted(((item.attempt.confidence, item.id) for item in first.items if item.attempt), reverse=True)
+    done = cli("calibrate", "a", "--wrong-at-most", "0.7", "--confidence", "0.5")
+    assert done.exit_code == 0, done.output
+    assert "the lowest that holds" in done.output
+    assert "set wrong_answers_at_most to 0.7" in done.output
+    page = cli.home / "evaluation" / "a.html"
+    cli("report", "a")
+    assert 'class="mark calibrated"' in page.read_text(encoding="utf-8")
+    served, _ = cli.run("answers", collection, name="b", FOOTNOTE_WRONG_ANSWERS_AT_MOST="0.7")
+    assert served.setup["min_evidence"] != first.setup["min_evidence"]
+    answered = {item.id for item in served.items if item.details["outcome"] == "answered"}
+    assert answered == {question for evidence, question in surest if evidence >= served.setup["min_evidence"]}
+    failed = cli("calibrate", "a")
+    assert (failed.exit_code, "at least 45 answers are needed" in failed.output) == (1, True)
+    cli("report", "a")
+    assert "cannot be shown with 3 questions" in page.read_text(encoding="utf-8")
+
+
+def test_a_run_is_made_where_the_calibration_is_yet_to_come(cli: Cli, collection: Path) -> None:
+    """The settings that it is for may be in force already: answers are judged by min_evidence, and that is said."""
+    run, printed = cli.run("answers", collection, FOOTNOTE_WRONG_ANSWERS_AT_MOST="0.05")
+    assert run.setup["min_evidence"] == 0.55
+    assert "Until then answers are judged by min_evidence" in " ".join(printed.split())
+
+
+def test_questions_are_asked_with_the_settings(cli: Cli, collection: Path) -> None:
+    """So that what is measured, and calibrated, is what is served."""
+    run, _ = cli.run("answers", collection, FOOTNOTE_MAX_RESULTS="1", FOOTNOTE_SCORE_THRESHOLD="0.999")
+    assert (run.setup["max_results"], run.setup["score_threshold"]) == (1, 0.999)
+    measured = [item.measures for item in run.items if "retrieval recall" in item.measures]
+    assert len(measured) == 2
+    assert all(item.attempt is not None for item in run.items)
+
+
 def test_a_run_that_is_not_there_is_a_stated_error(cli: Cli) -> None:
     """It is not an exit with 1, which is for a gate that fell."""
     done = cli("gate", "gone", "--baseline", "none.json")

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from api.profiles import open_profiles
 from api.settings import load_settings
 from api.wiring import open_services
 from catalog.errors import ConfigurationError
@@ -133,6 +134,11 @@ def test_a_background_answer_of_a_profile_that_is_gone_fails_by_name(start: Star
         ({"generator": "openai"}, r"'fluent': generator='openai' needs generator_url"),
         ({"prompt": "nonsense"}, r"'fluent': There is no prompt 'nonsense'"),
         ({"temperature": 3}, r"profiles\.fluent\.temperature' is 3"),
+        ({"wrong_answers_at_most": 0.05}, r"'fluent': Setting 'wrong_answers_at_most' is 0\.05.* no calibration in"),
+        (
+            {"generator": "openai", "wrong_answers_at_most": 0.05},
+            r"'fluent': wrong_answers_at_most needs the generator",
+        ),
         (
             {"generator": "openai", "generator_model": "m", "generator_url": "nowhere"},
             r"'nowhere' is not like https://",
@@ -144,6 +150,31 @@ def test_a_profile_that_cannot_work_refuses_to_start(tmp_home: Path, changes: di
     settings = load_settings(home=tmp_home, embedding_backend="hashing", profiles={"fluent": changes})
     with pytest.raises(ConfigurationError, match=message), open_services(settings):
         pass
+
+
+@pytest.mark.parametrize("name", ["rewrite_prompt", "compaction_prompt"])
+def test_prompts_of_conversations_are_chosen_by_setting(tmp_home: Path, server: ChatServer, name: str) -> None:
+    """A variant is opened, and one of another task refused."""
+    told = {"generator_url": server.url, "generator_model": MODEL, "embedding_backend": "hashing", "home": tmp_home}
+    variant = f"{name.removesuffix('_prompt')}-reasoning"
+    fluent = {"generator": "openai", name: variant}
+    with open_services(load_settings(**told, profiles={"fluent": fluent})) as services:
+        assert getattr(services.profile_of("fluent").settings, name) == variant
+    wrong = load_settings(**told, profiles={"fluent": fluent | {name: "summary"}})
+    with pytest.raises(ConfigurationError, match=r"'fluent': Prompt 'summary' is for the task"), open_services(wrong):
+        pass
+
+
+def test_a_share_of_wrong_answers_is_no_promise_of_a_language_model(tmp_home: Path, server: ChatServer) -> None:
+    """It does not tell how sure it is: for the whole that is an error, a profile beside it goes without."""
+    told = {"generator_url": server.url, "generator_model": MODEL, "embedding_backend": "hashing", "home": tmp_home}
+    settings = load_settings(**told, generator="openai", wrong_answers_at_most=0.05)
+    with pytest.raises(ConfigurationError, match="'footnote': wrong_answers_at_most needs"), open_services(settings):
+        pass
+    with open_profiles(
+        load_settings(**told, wrong_answers_at_most=0.05, profiles={"fluent": {"generator": "openai"}})
+    ) as opened:
+        assert [profile.name for profile in opened.values() if profile.generator] == ["fluent"]
 
 
 @pytest.mark.parametrize(

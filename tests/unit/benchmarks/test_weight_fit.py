@@ -15,7 +15,7 @@ def a_part(name: str, *, best: float, prominence: float, family: str = "") -> An
     return weight_fit.Part(
         name=name,
         family=family or name,
-        signals=np.tile([prominence, 0.0], (20, 1)),
+        signals=np.tile([prominence, 0.0, 0.0], (20, 1)),
         curves=np.tile(1 - np.abs(weight_fit.GRID - best), (20, 1)),
         reciprocal=np.zeros(20),
     )
@@ -46,5 +46,5 @@ def test_a_family_has_one_vote_whatever_its_parts() -> None:
 
 def test_between_grid_points_the_measure_is_interpolated() -> None:
     """A model that always says one half gets what one half gives."""
-    half = WeightModel(bias=0, prominence=0, foreignness=0)
+    half = WeightModel(bias=0, prominence=0, foreignness=0, lead=0)
     assert WORDS.fused(half) == pytest.approx(np.full(20, 0.7))

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from evaluation.calibration import calibrate
 from evaluation.comparison import compare
 from evaluation.report import render, write_report
 from evaluation.runs import Run, Task
@@ -92,6 +93,18 @@ def test_a_page_is_whole_and_loads_nothing(run: Run, headings: list[str]) -> Non
     assert outline.headings == ["a run", *headings]
     assert outline.loaded == []
     assert not re.search(r"<script|@import|url\((?!#)", page)
+
+
+@pytest.mark.parametrize(
+    ("share", "shown"), [(0.95, "keeps wrong answers at or below 95 % of those given"), (0.05, "at least 45 answers")]
+)
+def test_the_calibrated_point_is_marked(share: float, shown: str) -> None:
+    """With what it promises; or it is said why there is none."""
+    run = answers_run(setup={"data": "0123"})
+    page = render(run, calibration=calibrate(run, wrong_at_most=share, confidence=0.9, settings=()))
+    outline_of(page)
+    assert (shown in page, 'class="mark calibrated"' in page) == (True, share == 0.95)
+    assert 'class="mark calibrated"' not in render(run)
 
 
 def test_the_comparison_is_shown_when_there_is_one() -> None:

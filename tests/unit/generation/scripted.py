@@ -15,6 +15,8 @@ class ScriptedModel:
         self.source_tokens = source_tokens
         self.reason = reason
         self.prompts: list[Prompt] = []
+        # Tokens that each reply may have.
+        self.limits: list[int] = []
 
     def count_tokens(self, text: str) -> int:
         return len(text.split())
@@ -23,6 +25,7 @@ class ScriptedModel:
         self, prompt: Prompt, *, sampling: Sampling, cancelled: Callable[[], bool]
     ) -> Iterator[TextDelta | Finished]:
         self.prompts.append(prompt)
+        self.limits.append(sampling.max_tokens)
         reply = self.replies.pop(0)
         yield from (TextDelta(text=reply[place : place + 4]) for place in range(0, len(reply), 4))
         yield Finished(reason=self.reason, usage=Usage(input_tokens=1, output_tokens=sampling.max_tokens))

@@ -5,7 +5,7 @@ import pytest
 from catalog.errors import InvalidRequest
 from generation.backends.base import FinishReason
 from generation.backends.extractive import ExtractiveGenerator
-from generation.completion import Reply, complete, has_language_model, require_language_model
+from generation.completion import THINKING_TOKENS, Reply, complete, has_language_model, require_language_model
 from generation.prompts import load_template
 from generation.prompts.template import parse_template
 from generation.turns import Turn
@@ -29,6 +29,15 @@ def test_thoughts_are_no_part_of_a_reply() -> None:
     template = parse_template("mine", a_prompt_file(answer_mark='"ANSWER:"'))
     assert complete(ScriptedModel("Hm. ANSWER: Yes."), template, max_tokens=5, question="?").text == "Yes."
     assert complete(ScriptedModel("Hm. Yes."), template, max_tokens=5, question="?").text == ""
+
+
+def test_thoughts_have_room_of_their_own() -> None:
+    """A short reply is not cut off by what is written in front of it; without a mark the limit is the reply's."""
+    plain, marked = (parse_template("mine", a_prompt_file(answer_mark=mark)) for mark in (None, '"ANSWER:"'))
+    model = ScriptedModel("Yes.", "ANSWER: Yes.")
+    for template in (plain, marked):
+        complete(model, template, max_tokens=5, question="?")
+    assert model.limits == [5, 5 + THINKING_TOKENS]
 
 
 def test_the_extractive_generator_is_no_language_model(embedder: HashingEmbedder) -> None:

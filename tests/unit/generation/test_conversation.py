@@ -62,9 +62,10 @@ def test_a_follow_up_is_read_behind_what_it_follows_up_on() -> None:
     assert (asked.turns, asked.read, asked.is_by_model) == ((), [], False)
 
 
-def a_rewriter(*replies: str, **options: object) -> tuple[Rewriter, ScriptedModel]:
+def a_rewriter(*replies: str, variant: str = "", **options: object) -> tuple[Rewriter, ScriptedModel]:
     model = ScriptedModel(*replies, **options)  # type: ignore[arg-type]
-    return Rewriter(model, rewrite=load_template("rewrite"), compaction=load_template("compaction")), model
+    rewrite, compaction = (load_template(f"{name}{variant}") for name in ("rewrite", "compaction"))
+    return Rewriter(model, rewrite=rewrite, compaction=compaction), model
 
 
 def ask(rewriter: Rewriter, question: str = "How high is it?", turns: tuple[Turn, ...] = (LIFT,)) -> Asked:
@@ -119,3 +120,14 @@ def test_a_long_conversation_is_compacted() -> None:
         "dropped": 2,
         "rewritten": True,
     }
+
+
+def test_what_a_language_model_thinks_is_not_searched_for() -> None:
+    """Nor does it become a note: of both only what stands behind the mark, and without a mark the rule decides."""
+    turns = tuple(Turn(question=f"Is number {n} there?", answer="Yes.") for n in range(6))
+    replies = ("And stands for more. QUESTION: Is number 9 there?", "Numbers. NOTE: Numbers 2 and 3 are there.")
+    asked = ask(a_rewriter(*replies, variant="-reasoning", source_tokens=40)[0], "And 9?", turns)
+    assert (asked.question, asked.is_rewritten) == ("Is number 9 there?", True)
+    assert asked.earlier == "Numbers 2 and 3 are there."
+    without = ask(a_rewriter("It is the lift that is meant.", variant="-reasoning")[0])
+    assert (without.question, without.is_rewritten) == ("How high is it?", False)

@@ -1,13 +1,14 @@
 """A language model's work on documents: whole texts, checked replies, clear errors."""
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from catalog.errors import InvalidRequest, ServiceUnavailable
+from catalog.errors import ConfigurationError, InvalidRequest, ServiceUnavailable
 from generation.backends.base import FinishReason
 from generation.backends.extractive import ExtractiveGenerator
 from generation.prompts import PromptRegistry
@@ -23,9 +24,9 @@ def count(text: str) -> int:
     return len(text.split())
 
 
-def tasks_of(*replies: str, **options: Any) -> tuple[DocumentTasks, ScriptedModel]:
+def tasks_of(*replies: str, prompt: str | None = None, **options: Any) -> tuple[DocumentTasks, ScriptedModel]:
     model = ScriptedModel(*replies, **options)
-    return DocumentTasks(generator=model, prompts=PromptRegistry()), model
+    return DocumentTasks(generator=model, prompts=PromptRegistry(), prompt=prompt), model
 
 
 def test_a_short_document_is_summarised_at_once() -> None:
@@ -131,6 +132,68 @@ def test_a_reply_that_is_not_whole_is_no_result(reply: str, reason: FinishReason
     """Nobody takes half a summary for one."""
     with pytest.raises(ServiceUnavailable, match="'summary' is empty or was cut at 400 tokens"):
         tasks_of(reply, reason=reason)[0].summarize(TEXT)
+
+
+@pytest.mark.parametrize(
+    ("prompt", "reply", "work", "expected"),
+    [
+        ("summary-reasoning", "It is about lifts. SUMMARY: A lift.", lambda tasks: tasks.summarize(TEXT), "A lift."),
+        ("summary-few-shot", "A lift.", lambda tasks: tasks.summarize(TEXT), "A lift."),
+        (
+            "extraction-reasoning",
+            'load_kg: "900 kg". JSON: {"load_kg": 900}',
+            lambda tasks: tasks.extract(TEXT, SCHEMA),
+            {"load_kg": 900},
+        ),
+        ("extraction-few-shot", '{"load_kg": 900}', lambda tasks: tasks.extract(TEXT, SCHEMA), {"load_kg": 900}),
+        (
+            "classification-reasoning",
+            "No invoice: it names no sum. LABEL: manual",
+            lambda tasks: tasks.classify(TEXT, ["invoice", "manual"]),
+            "manual",
+        ),
+        ("classification-few-shot", "manual", lambda tasks: tasks.classify(TEXT, ["invoice", "manual"]), "manual"),
+        (
+            "translation-reasoning",
+            "lift: Aufzug. TRANSLATION: Der Aufzug.",
+            lambda tasks: list(tasks.translate(TEXT, "German")),
+            ["Der Aufzug."],
+        ),
+        ("translation-few-shot", "Der Lift.", lambda tasks: list(tasks.translate(TEXT, "German")), ["Der Lift."]),
+    ],
+)
+def test_a_task_is_done_by_the_prompt_that_is_named(
+    prompt: str, reply: str, work: Callable[[DocumentTasks], Any], expected: Any
+) -> None:
+    """Examples stand in front as earlier messages, and what the model thinks is not given out."""
+    tasks, model = tasks_of(reply, prompt=prompt)
+    assert work(tasks) == expected
+    assert {asked.template for asked in model.prompts} == {prompt}
+    assert (len(model.prompts[0].messages) > 2) is prompt.endswith("few-shot")
+
+
+def test_a_long_document_is_summarised_by_its_parts_whatever_the_prompt() -> None:
+    """Each step thinks for itself, and only summaries are merged."""
+    replies = (
+        "A lift. SUMMARY: A lift carries much.",
+        "Hm. SUMMARY: Stairs are free.",
+        "Both. SUMMARY: Lift and stairs.",
+    )
+    tasks, model = tasks_of(*replies, source_tokens=11, prompt="summary-reasoning")
+    assert tasks.summarize(TEXT) == "Lift and stairs."
+    assert "A lift carries much.\n\nStairs are free." in model.asked()[-1]
+
+
+def test_thoughts_without_a_result_are_none() -> None:
+    """Whoever waits for a summary is not given notes; the message names the mark."""
+    with pytest.raises(ServiceUnavailable, match="'summary' is empty, does not hold 'SUMMARY:', or was cut"):
+        tasks_of("It is about lifts.", prompt="summary-reasoning")[0].summarize(TEXT)
+
+
+def test_a_prompt_of_another_task_is_a_wrong_choice() -> None:
+    """It has other variables."""
+    with pytest.raises(ConfigurationError, match="'summary-few-shot' is for the task"):
+        list(tasks_of("Der Lift.", prompt="summary-few-shot")[0].translate(TEXT, "German"))
 
 
 def test_without_a_language_model_the_message_says_so(embedder: HashingEmbedder) -> None:

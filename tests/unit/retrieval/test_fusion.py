@@ -155,16 +155,19 @@ def test_the_first_of_both_sides_is_first(dense: list[Hit], lexical: list[Hit], 
     assert (first.chunk_id, first.score) == (0, pytest.approx(1.0))
 
 
-@given(dense=HITS, lexical=HITS, chars=TOKEN_CHARS, exponent=st.integers(-3, 3))
+@given(distances=HITS, lexical=HITS, chars=TOKEN_CHARS, exponent=st.integers(-3, 3))
 def test_the_choice_does_not_depend_on_the_scale_of_the_scores(
-    dense: list[Hit], lexical: list[Hit], chars: float, exponent: int
+    distances: list[Hit], lexical: list[Hit], chars: float, exponent: int
 ) -> None:
     """Another embedder's cosines may lie between .7 and .9, another index's BM25 may be twice as high."""
-    wide, high = (
-        [Hit(chunk_id=hit.chunk_id, score=hit.score * 2.0**exponent) for hit in side] for side in (dense, lexical)
-    )
-    expected = choose_dense_weight(both(dense, lexical, chars))
-    assert choose_dense_weight(both(wide, high, chars)) == pytest.approx(expected)
+
+    def cosines(scale: float) -> list[Hit]:
+        return [Hit(chunk_id=hit.chunk_id, score=1 - hit.score * scale) for hit in distances]
+
+    scale = 2.0**exponent
+    high = [Hit(chunk_id=hit.chunk_id, score=hit.score * scale) for hit in lexical]
+    expected = choose_dense_weight(both(cosines(1), lexical, chars))
+    assert choose_dense_weight(both(cosines(scale), high, chars)) == pytest.approx(expected, abs=1e-6)
 
 
 def test_a_side_alone_has_all_the_weight() -> None:
@@ -183,6 +186,15 @@ def test_words_that_single_out_a_passage_get_more_weight() -> None:
     assert len(set(weights)) == 3
 
 
+def test_an_embedder_that_singles_out_a_passage_gets_more_weight() -> None:
+    """The nearer the first dense candidate is beside the tenth, the more counts the embedding."""
+    lexical = hits(c1=9.0, c2=3.0)
+    others = [Hit(chunk_id=i, score=0.3) for i in range(2, 12)]
+    weights = [choose_dense_weight(both([Hit(chunk_id=1, score=first), *others], lexical)) for first in (0.3, 0.6, 0.9)]
+    assert weights == sorted(weights)
+    assert len(set(weights)) == 3
+
+
 def test_an_embedder_that_spells_the_query_gets_less_weight_where_the_sides_disagree() -> None:
     """Chinese characters are spelling to an English model and words to a Chinese one: what they find tells which."""
     lexical = hits(c1=9.0, c2=3.0, c3=1.0)
@@ -193,10 +205,17 @@ def test_an_embedder_that_spells_the_query_gets_less_weight_where_the_sides_disa
 
 
 def test_the_signals_of_a_query_are_these() -> None:
-    """By hand: mean 4, deviation 3.266; spelled by half, and one of the two firsts is the middle of the other list."""
+    """By hand: mean 4, deviation 3.266; spelled by half, one first is the middle of the other list; .1 beside .9."""
     found = signals(both(hits(c1=0.9, c2=0.5, c3=0.1), hits(c2=8.0, c3=4.0, c1=0.0), token_chars=2.0))
     assert found.prominence == pytest.approx(4 / (32 / 3) ** 0.5)
     assert found.foreignness == pytest.approx(0.5 * (1 - (0.5 + 0.0) / 2))
+    assert found.lead == pytest.approx(1 - 0.1 / 0.9)
+
+
+def test_passages_at_the_query_itself_lead_by_nothing() -> None:
+    """Where all candidates are the query's own text, none is nearer, also when rounding brings a cosine above 1."""
+    assert signals(both(hits(c1=1.0, c2=1.0), hits(c1=2.0))).lead == 0.0
+    assert signals(both(hits(c1=1.0000001, c2=0.5), hits(c1=2.0))).lead == 1.0
 
 
 def test_equal_words_single_nothing_out() -> None:
@@ -222,5 +241,5 @@ def test_ranks_alone_count_both_sides_alike() -> None:
 def test_the_weight_is_logistic_in_the_signals() -> None:
     """At no evidence, one half."""
     found = signals(both(hits(c1=0.9, c2=0.1), hits(c1=5.0, c2=1.0)))
-    assert WeightModel(bias=0, prominence=0, foreignness=0).weight(found) == 0.5
-    assert WeightModel(bias=-1, prominence=1, foreignness=0).weight(found) == pytest.approx(0.5)
+    assert WeightModel(bias=0, prominence=0, foreignness=0, lead=0).weight(found) == 0.5
+    assert WeightModel(bias=-1, prominence=1, foreignness=0, lead=0).weight(found) == pytest.approx(0.5)

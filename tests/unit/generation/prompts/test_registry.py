@@ -6,6 +6,7 @@ import pytest
 
 from catalog.errors import ConfigurationError
 from generation.prompts.registry import PromptRegistry, load_template
+from generation.prompts.template import PromptTask
 from tests.unit.generation.prompts.test_template import a_prompt_file
 
 
@@ -16,6 +17,20 @@ def test_the_package_has_a_prompt_for_every_purpose() -> None:
     assert {"answer", "answer-few-shot", "answer-reasoning", "rewrite", "compaction", "summary"} < set(names)
     assert {"extraction", "classification", "translation"} < set(names)
     assert all(len(registry.load(name).purpose) > 20 for name in names)
+
+
+@pytest.mark.parametrize("task", PromptTask)
+def test_every_task_can_be_done_in_three_ways(task: PromptTask) -> None:
+    """Without examples, with examples, and thinking first behind a mark; the task's own name is one of them."""
+    registry = PromptRegistry()
+    prompts = [prompt for prompt in map(registry.load, registry.names()) if prompt.task is task]
+    assert {prompt.variant for prompt in prompts} == {"zero-shot", "few-shot", "reasoning"}
+    assert task.value in {prompt.name for prompt in prompts}
+    for prompt in prompts:
+        assert (prompt.answer_mark is not None) is (prompt.variant == "reasoning")
+        assert ("assistant_1" in prompt.template.blocks) is (prompt.variant == "few-shot")
+        # A model is told the mark that it has to write.
+        assert prompt.answer_mark is None or f"line that begins with {prompt.answer_mark}" in prompt.text
 
 
 def test_an_own_file_wins(tmp_path: Path) -> None:

@@ -7,7 +7,8 @@ import pytest
 
 from catalog.errors import ConfigurationError
 from generation.backends.base import NO_ANSWER
-from generation.prompts.registry import load_template
+from generation.prompts.cases import load_cases
+from generation.prompts.registry import PromptRegistry, load_template
 from generation.prompts.template import PromptTask, parse_template
 from generation.turns import Turn
 from tests.builders import a_passage, sources_of
@@ -53,6 +54,18 @@ def test_what_every_request_shares_stands_in_front(name: str) -> None:
     template = load_template(name)
     one, other = template.render("Why?", SOURCES, nonce="aaaa"), template.render("Who?", [], nonce="bbbb")
     assert one.messages[:-1] == other.messages[:-1]
+
+
+@pytest.mark.parametrize("name", [name for name in PromptRegistry().names() if not name.startswith("answer")])
+def test_what_a_document_says_stands_in_the_last_message_alone(name: str) -> None:
+    """Of every task, with the code of its marks: examples and rules are the same for all requests."""
+    template = load_template(name)
+    case = load_cases(PromptRegistry(), template)[0]
+    one, other = (template.messages(nonce=nonce, **case.inputs) for nonce in ("aaaa", "bbbb"))
+    assert one[:-1] == other[:-1]
+    if "text" in case.inputs:
+        assert f"<text-aaaa>\n{case.inputs['text']}\n</text-aaaa>" in one[-1].content
+        assert not any(case.inputs["text"] in message.content for message in one[:-1])
 
 
 def test_examples_are_earlier_messages() -> None:
