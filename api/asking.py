@@ -37,6 +37,7 @@ def answer_request(
     searches: Sequence[FileSearch],
     turns: Sequence[Turn] = (),
     sampling: Sampling | None = None,
+    max_calls: int | None = None,
     is_searching: bool = True,
 ) -> AnswerRequest:
     """Check everything that can be wrong before a stream begins, where it can still be told by a status.
@@ -55,6 +56,7 @@ def answer_request(
         scope=scope if is_searching else Scope(vector_store_ids=frozenset()),
         max_results=search.max_num_results if search else None,
         steps=search.max_steps if search else None,
+        max_calls=max_calls,
         ranking=to_ranking(search.ranking_options if search else None, profile.ranking),
         sampling=sampling,
     )

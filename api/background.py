@@ -112,17 +112,16 @@ class BackgroundAnswers:
     def _run(self, claim: Claim, lost: threading.Event) -> None:
         """Write an answer to its end. What breaks off is told by its last event; LeaseLost ends it without one."""
         try:
-            plan = Plan.from_json(claim.request)
+            if claim.claims > MAX_CLAIMS:
+                raise FootnoteError(f"The process that wrote this answer ended {MAX_CLAIMS} times; it is given up.")
+            writing = Writing(Plan.from_json(claim.request), is_background=True)
         except Exception as error:  # noqa: BLE001 - Queued by another version, perhaps; it is logged and told.
             self._give_up(claim, stated(error, claim.id))
             return
-        writing = Writing(plan, is_background=True)
         pending: list[Event] = []
         try:
-            if claim.claims > MAX_CLAIMS:
-                raise FootnoteError(f"The process that wrote this answer ended {MAX_CLAIMS} times; it is given up.")
             flushed = 0.0
-            for batch in writing.run(self._services.answerer_of(plan.model), lost.is_set):
+            for batch in writing.run(self._services.answerer_of(writing.plan.model), lost.is_set):
                 pending += batch
                 is_text = all(map(is_piece, batch))
                 if not is_text or time.monotonic() - flushed >= _FLUSH_S:
@@ -139,7 +138,10 @@ class BackgroundAnswers:
     def _give_up(self, claim: Claim, error: FootnoteError) -> None:
         """End an answer that cannot even be begun."""
         with self._database.write() as session:
-            response = failed_response(session.get_one(AnswerRecord, claim.id).response, error)
+            record = session.get(AnswerRecord, claim.id)
+            if record is None:
+                return  # Deleted meanwhile.
+            response = failed_response(record.response, error)
             values = {"status": response["status"], "response": response, "ended_at": time.time(), "request": None}
             event = {
                 "type": "response.failed",

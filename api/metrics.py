@@ -17,9 +17,10 @@ from sqlalchemy import func, select
 from catalog import feedback
 from catalog.database import Database
 from catalog.models import JobStatus, VectorStoreFile
-from generation.answerer import Answer, AnswerEvent, Searched
+from generation.answerer import Answer, AnswerEvent
 from generation.backends.base import FinishReason, TextDelta
 from generation.backends.upstreams import BreakerState, News
+from generation.sourcing import Searched
 
 # The variable by which prometheus-client learns of the folder that processes share.
 SHARED_FOLDER: Final = "PROMETHEUS_MULTIPROC_DIR"
@@ -51,7 +52,7 @@ _TOKENS: Final = Counter(
 _COST: Final = Counter("footnote_answer_cost", "What answers cost by the prices in the settings.", ["model"])
 _FIRST_TOKEN: Final = Histogram(
     "footnote_first_token_seconds",
-    "Seconds from the end of an answer's search to its first text.",
+    "Seconds from the end of an answer's last search to its first text.",
     ["model"],
     buckets=(0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60),
 )

@@ -21,6 +21,7 @@ from catalog.errors import ConfigurationError
 from generation.answerer import DEFAULT_MAX_RESULTS
 from generation.backends.extractive import MIN_EVIDENCE
 from generation.backends.transformers_options import Dtype, Quantization
+from generation.tool_calling import DEFAULT_MAX_CALLS
 from ingest.documents import MAX_TEXT_CHARS
 from ingest.sources.allowed_hosts import AllowedHosts
 from retrieval.fusion import DenseWeight
@@ -43,6 +44,10 @@ _OF_PROFILE: Final = frozenset(
         "min_evidence",
         "wrong_answers_at_most",
         "dense_weight",
+        "search_by",
+        "search_steps",
+        "search_steps_by",
+        "max_tool_calls",
     }
 )
 _PROFILE: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
@@ -151,12 +156,30 @@ class Settings(BaseSettings):
         description="Share of the embedding in the ranking, 0 to 1; the rest is the words'. auto decides per question.",
     )
 
+    search_by: Literal["question", "model"] = Field(
+        "question",
+        description="What is searched for: the question, or what a language model decides that calls the tool "
+        "`file_search`; generator=openai, with a model and a server that know tools. docs/generators.md.",
+    )
+    max_tool_calls: int = Field(
+        DEFAULT_MAX_CALLS,
+        ge=1,
+        le=20,
+        description="search_by=model: calls that the model may make for one answer, wrong ones included; then it has "
+        "to write. A request's `max_tool_calls` may say fewer.",
+    )
     search_steps: int = Field(
         1,
         ge=1,
         le=4,
-        description="Searches for one question: with 2 or more what was found says what to search for next, for "
-        "questions of several parts. A request's `max_steps` wins.",
+        description="search_by=question: searches for one question. With 2 or more what was found says what to search "
+        "for next, for questions of several parts. A request's `max_steps` wins.",
+    )
+
+    search_steps_by: Literal["rule", "model"] = Field(
+        "rule",
+        description="Who says what the further steps search for: a rule, or the language model of generator, which is "
+        "asked once for each; where its reply is no query, the rule.",
     )
 
     reranker: Literal["none", "cross-encoder", "openai", "tei"] = Field(
@@ -241,7 +264,9 @@ class Settings(BaseSettings):
         "most of a GPU's free memory, and on a CPU 32768 or twice the context.",
     )
     prompt: str = Field(
-        "answer", description="The prompt that answers are written by; `footnote prompts list` shows all."
+        "answer",
+        description="The prompt that answers are written by; `footnote prompts list` shows all. search_by=model has "
+        "one of its own, `search`.",
     )
     rewrite_prompt: str = Field(
         "rewrite", description="The prompt by which a language model makes a follow-up question stand alone."
@@ -439,6 +464,11 @@ class Settings(BaseSettings):
             return type(self)(**here | self.profiles[name])
         except ValidationError as error:
             raise _wrong(error, f"profiles.{name}.") from error
+
+    @property
+    def answer_prompt(self) -> str:
+        """The name of the prompt that answers are written by."""
+        return "search" if self.search_by == "model" else self.prompt
 
     @property
     def resolved_database_url(self) -> str:

@@ -16,7 +16,7 @@ from api.settings import ANSWER_MODEL, Settings
 from catalog import feed
 from catalog.blobs import BlobStore
 from catalog.database import Database
-from catalog.errors import NotFound
+from catalog.errors import ConfigurationError, NotFound
 from catalog.expiry import Retention
 from catalog.models import EmbeddingModel
 from generation.answer_cache import CachedAnswers
@@ -25,6 +25,7 @@ from generation.backends.base import Generator
 from generation.backends.opener import open_generator
 from generation.completion import has_language_model
 from generation.conversation import Rewriter
+from generation.decomposition import Decomposer
 from generation.prompts import PromptRegistry, PromptTask, PromptTemplate
 from generation.prompts.cases import open_prompt
 from generation.writing import Unsupported
@@ -184,17 +185,30 @@ def _make_answerer(profile: Profile, database: Database, search: VersionedSearch
     settings = profile.settings
     with naming(profile.name):
         generator = _generator_of(profile, embedder)
+        is_by_model = settings.search_by == "model"
+        if is_by_model and not generator.calls_tools:
+            raise ConfigurationError(
+                f"search_by='model' needs a generator that calls tools, and generator={settings.generator!r} does not; "
+                "use generator='openai' with a server that does, or search_by='question'."
+            )
         answerer = Answerer(
             database,
             search,
             generator,
-            find_prompt(settings, generator, settings.prompt),
+            find_prompt(
+                settings,
+                generator,
+                settings.answer_prompt,
+                task=PromptTask.SEARCH if is_by_model else PromptTask.ANSWER,
+            ),
             price=price_of(settings),
             rewriter=_make_rewriter(settings, generator),
             reads_neighbours=settings.read_neighbours and has_language_model(generator),
             embedder=embedder,
             unsupported=Unsupported(settings.unsupported_sentences),
             cites_unmarked=settings.cite_unmarked,
+            max_calls=settings.max_tool_calls if is_by_model else None,
+            decomposer=_make_decomposer(settings, generator),
         )
     if not settings.answer_cache:
         return answerer
@@ -218,6 +232,17 @@ def _make_rewriter(settings: Settings, generator: Generator) -> Rewriter | None:
         rewrite=find_prompt(settings, generator, settings.rewrite_prompt, task=PromptTask.REWRITE),
         compaction=find_prompt(settings, generator, settings.compaction_prompt, task=PromptTask.COMPACTION),
     )
+
+
+def _make_decomposer(settings: Settings, generator: Generator) -> Decomposer | None:
+    if settings.search_steps_by != "model":
+        return None
+    if not has_language_model(generator):
+        raise ConfigurationError(
+            f"search_steps_by='model' needs a language model, and generator={settings.generator!r} has none; use "
+            "generator='openai' or 'transformers', or search_steps_by='rule'."
+        )
+    return Decomposer(generator, find_prompt(settings, generator, "decomposition", task=PromptTask.DECOMPOSITION))
 
 
 def find_prompt(

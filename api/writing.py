@@ -2,28 +2,20 @@
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any, Self
 
 from sqlalchemy.orm import Session
 
-from api import metrics
+from api import metrics, queued
 from api.wire.items import Item
 from api.wire.response_stream import Event, ResponseStream
 from catalog import answers, background, conversations
 from catalog.background import Claim
-from catalog.errors import NotFound
+from catalog.errors import FootnoteError, InvalidRequest, NotFound
 from catalog.models import AnswerRecord, AnswerStatus
-from generation.answerer import Answer, Answering, AnswerRequest, Searched
-from generation.backends.base import Sampling
-from generation.turns import Turn
-from retrieval.filters import Compound, Filter, parse_filter
-from retrieval.indexes.base import Scope
-from retrieval.searcher import Ranking
-from retrieval.stages import Boost, Recency
-
-# A filter is as deep as was allowed when it came, and one level more when a caller's own was joined to it.
-_TRUSTED_DEPTH = -8
+from generation.answerer import Answer, Answering, AnswerRequest
+from generation.sourcing import Searched
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -56,7 +48,7 @@ class Plan:
         return bool(self.response["store"]) or self.conversation_id is not None
 
     def stream(self) -> ResponseStream:
-        return ResponseStream(self.response, [self.request.question], searches=self.is_searching)
+        return ResponseStream(self.response, searches=self.is_searching)
 
     def record(self) -> AnswerRecord:
         """Return the record of an answer that has not been begun."""
@@ -82,47 +74,18 @@ class Plan:
 
     def to_json(self) -> dict[str, Any]:
         values = {name: getattr(self, name) for name in self.__slots__}
-        scope, ranking = self.request.scope, self.request.ranking
-        boosts = [{"filter": _filter_object(one.filter), "factor": one.factor} for one in ranking.boosts]
-        request = asdict(self.request) | {
-            "scope": {"vector_store_ids": sorted(scope.vector_store_ids), "filter": _filter_object(scope.filter)},
-            "ranking": asdict(ranking) | {"boosts": boosts},
-        }
-        return values | {"request": request}
+        return values | {"request": queued.to_json(self.request)}
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Self:
-        request = dict(values["request"])
-        raw = request["scope"]["filter"]
-        request |= {
-            "scope": Scope(
-                vector_store_ids=frozenset(request["scope"]["vector_store_ids"]),
-                filter=parse_filter(raw, depth=_TRUSTED_DEPTH) if raw else None,
-            ),
-            "ranking": _ranking(request["ranking"]),
-            "sampling": Sampling(**request["sampling"]),
-            "turns": tuple(Turn(**turn) for turn in request["turns"]),
-        }
-        return cls(**{**values, "request": AnswerRequest(**request)})
-
-
-def _filter_object(tree: Filter | None) -> dict[str, Any] | None:
-    """Return a filter in OpenAI's JSON form."""
-    if tree is None:
-        return None
-    if isinstance(tree, Compound):
-        return {"type": tree.operator, "filters": [_filter_object(part) for part in tree.parts]}
-    value = list(tree.value) if isinstance(tree.value, tuple) else tree.value
-    return {"type": tree.operator, "key": tree.key, "value": value}
-
-
-def _ranking(values: Mapping[str, Any]) -> Ranking:
-    boosts = [
-        Boost(filter=parse_filter(one["filter"], depth=_TRUSTED_DEPTH), factor=one["factor"])
-        for one in values["boosts"]
-    ]
-    recency = Recency(**values["recency"]) if values["recency"] else None
-    return Ranking(**{**values, "boosts": boosts, "recency": recency})
+        """Return the plan that this or an older version queued. Raises FootnoteError for what it cannot read."""
+        try:
+            return cls(**{**values, "request": queued.from_json(values["request"])})
+        except (LookupError, TypeError, ValueError, AttributeError, InvalidRequest) as error:
+            raise FootnoteError(
+                "This answer was queued by another version of Footnote, and this one cannot read what was asked "
+                f"({type(error).__name__}: {error}). Ask again."
+            ) from error
 
 
 class Writing:
@@ -139,10 +102,11 @@ class Writing:
     def run(self, answerer: Answering, cancelled: Callable[[], bool]) -> Iterator[list[Event]]:
         """Yield the events but for the last one, which `end` returns when the answer is kept."""
         yield list(self.stream.begin())
+        found: list[dict[str, Any]] = []
         for event in metrics.observed(self.plan.model, answerer.answer(self.plan.request, cancelled=cancelled)):
             if isinstance(event, Searched):
                 # Whatever becomes of the answer, it may hold words of these files from here on.
-                found = [{"file_id": one.chunk.file_id, "chunk_id": one.chunk.chunk_id} for one in event.passages]
+                found += [{"file_id": one.chunk.file_id, "chunk_id": one.chunk.chunk_id} for one in event.passages]
                 self._trace = self.plan.trace(candidates=found, recalled=list(event.recalled))
             if isinstance(event, Answer):
                 self._answer, self._trace = event, self.plan.trace(**event.trace)

@@ -4,23 +4,27 @@ import secrets
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any, Final, Protocol
 
 from catalog import documents
 from catalog.database import Database
-from generation.backends.base import Finished, FinishReason, Generator, Prompt, Sampling, TextDelta, Usage
+from generation.backends.base import FinishReason, Generator, Prompt, Sampling, Source, Usage
 from generation.citations import Citation
 from generation.contradictions import contradictions
 from generation.conversation import Asked, Rewriter, by_rule
+from generation.decomposition import Decomposer
 from generation.packing import Packed, pack
 from generation.prices import Price
 from generation.prompts import PromptTemplate
 from generation.reasoning import Reasoning
 from generation.replay import recorded_prompt
+from generation.sourcing import ByQuestion, Searched, Searching, Sourcing, Task
 from generation.steps import queries_in_steps
 from generation.support import Span
+from generation.tool_calling import ByModel
 from generation.turns import Turn, file_ids_of
-from generation.writing import Outcome, Unsupported, Writing
+from generation.writing import Outcome, Piece, Unsupported, Writing
 from retrieval.embedders.base import Embedder
 from retrieval.indexes.base import Scope
 from retrieval.passages import Passage
@@ -38,19 +42,10 @@ class AnswerRequest:
     max_results: int = DEFAULT_MAX_RESULTS
     # Searches at most, each led on by what the one before found; for questions of several parts.
     steps: int = 1
+    # Calls of a model that searches itself, in place of steps; None: as many as the answerer allows, and never more.
+    max_calls: int | None = None
     ranking: Ranking = field(default_factory=Ranking)
     sampling: Sampling = field(default_factory=Sampling)
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Searched:
-    """The first event: what was found."""
-
-    passages: Sequence[Passage]
-    # What was searched for.
-    queries: Sequence[str] = ()
-    # Files that words of earlier turns in the prompt may come from.
-    recalled: Sequence[str] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -76,8 +71,8 @@ class Answer:
     trace: Mapping[str, Any]
 
 
-# In order: Searched, then text deltas and citations as they come, then Answer.
-AnswerEvent = Searched | TextDelta | Citation | Answer
+# In order: Searching and Searched for each search, then text deltas, citations and doubts as they come, then Answer.
+AnswerEvent = Searching | Searched | Piece | Answer
 
 
 class Answering(Protocol):
@@ -122,6 +117,8 @@ class Answerer:
         embedder: Embedder | None = None,
         unsupported: Unsupported = Unsupported.FLAG,
         cites_unmarked: bool = False,
+        max_calls: int | None = None,
+        decomposer: Decomposer | None = None,
     ) -> None:
         """`price`: of the generator's tokens, where answers have a cost.
 
@@ -130,6 +127,9 @@ class Answerer:
         stands directly before and after them.
         `embedder`: compares claims with sources in meaning too; without one their words decide. `unsupported` and
         `cites_unmarked`: see Writing.
+        `max_calls`: the model searches itself, by so many calls at most, and `template` is for that; None has the
+        question searched for.
+        `decomposer`: says by a language model what a request's further steps are for; without it a rule does.
         """
         self.generator = generator
         self._price = price
@@ -141,6 +141,8 @@ class Answerer:
         self._template = template
         self._rewriter = rewriter
         self._reads_neighbours = reads_neighbours
+        self._max_calls = max_calls
+        self._decomposer = decomposer
 
     @property
     def prompt(self) -> dict[str, Any]:
@@ -150,48 +152,52 @@ class Answerer:
 
     def answer(self, request: AnswerRequest, *, cancelled: Callable[[], bool] = lambda: False) -> Iterator[AnswerEvent]:
         """Yield the events of one answer; soon after `cancelled()` is true the generation ends."""
+        if self._max_calls is None:
+            yield Searching(queries=[request.question])
         started = time.perf_counter()
         asked = self._ask(request, cancelled)
         seconds = {"rewrite": time.perf_counter() - started} if asked.is_by_model else {}
-        asked = self._led_on(request, asked)
-        found = self._search(request, asked.queries)
-        yield Searched(passages=found.passages, queries=asked.queries, recalled=file_ids_of(asked.read))
-        packed = self._pack(found, asked)
-        nonce = secrets.token_hex(8)
-        prompt = self._template.render(
-            asked.question, packed.sources, nonce=nonce, turns=asked.turns, earlier=asked.earlier
-        )
+        sourcing = self._sourcing(request, asked, nonce := secrets.token_hex(8), cancelled)
+        yield from sourcing.search()
         started = time.perf_counter()
-        writing = self._writing(packed)
-        pieces = self._pieces(prompt, request.sampling, cancelled, reasoning := self._reasoning())
-        yield from writing.run(pieces)
-        seconds |= {**found.seconds, "generate": time.perf_counter() - started}
+        writing = self._writing(sourcing.packed)
+        pieces = sourcing.write()
+        reasoning = self._reasoning()
+        yield from writing.run(reasoning.answer(pieces) if reasoning else pieces)
+        seconds |= {**sourcing.found.seconds, "generate": time.perf_counter() - started}
         notes: dict[str, Any] = {"reasoning": reasoning.text} if reasoning else {}
         if request.turns:
             notes |= {"conversation": asked.trace(), "recalled": file_ids_of(asked.read)}
         notes |= {
             "nonce": nonce,
             "stores": sorted(request.scope.vector_store_ids),
-            **recorded_prompt(prompt, request.sampling, turns=asked.turns, earlier=asked.earlier),
+            **recorded_prompt(sourcing.prompt, request.sampling, turns=asked.turns, earlier=asked.earlier),
+            **sourcing.trace(),
             "seconds": seconds,
         }
-        yield self._finish(asked, found, packed, writing, notes)
+        yield self._finish(sourcing, writing, notes)
 
     def count_input(self, request: AnswerRequest) -> int:
         """Return the tokens of the question and of the sources that `answer` would be written from now.
 
-        A follow-up question counts as the rule reads it: no language model is asked.
+        A follow-up question counts as the rule reads it: no language model is asked, and none searches.
         """
         asked = by_rule(request.question, request.turns)
-        packed = self._pack(self._search(request, asked.queries), asked)
+        packed = self._pack(self._search(request, asked.queries).passages, budget=self._budget(asked))
         return sum(
             self.generator.count_tokens(text) for text in (asked.question, *(source.text for source in packed.sources))
         )
 
     def write_again(self, prompt: Prompt, sampling: Sampling) -> Writing:
-        """Let the generator write from a prompt that was rendered before, and return what came of it, to its end."""
+        """Let the generator write from a prompt that was rendered before, and return what came of it, to its end.
+
+        A model that might have searched on has to write too.
+        """
         writing = self._writing(Packed(sources=prompt.sources, left_out=(), cut={}))
-        for _ in writing.run(self._pieces(prompt, sampling, lambda: False, self._reasoning())):
+        now = replace(prompt, may_call=False)
+        pieces = self.generator.generate(now, sampling=sampling, cancelled=lambda: False)
+        reasoning = self._reasoning()
+        for _ in writing.run(reasoning.answer(pieces) if reasoning else pieces):
             pass
         return writing
 
@@ -207,28 +213,45 @@ class Answerer:
     def _reasoning(self) -> Reasoning | None:
         return Reasoning(self._template.answer_mark) if self._template.answer_mark else None
 
-    def _pieces(
-        self, prompt: Prompt, sampling: Sampling, cancelled: Callable[[], bool], reasoning: Reasoning | None
-    ) -> Iterator[TextDelta | Finished]:
-        """Return what the generator writes, but for what it writes to itself."""
-        pieces = self.generator.generate(prompt, sampling=sampling, cancelled=cancelled)
-        return reasoning.answer(pieces) if reasoning else pieces
+    def _sourcing(self, request: AnswerRequest, asked: Asked, nonce: str, cancelled: Callable[[], bool]) -> Sourcing:
+        task = Task(
+            asked=self._led_on(request, asked, cancelled),
+            template=self._template,
+            nonce=nonce,
+            generator=self.generator,
+            sampling=request.sampling,
+            cancelled=cancelled,
+            search=partial(self._search, request),
+            pack=self._pack,
+            budget=self._budget(asked),
+        )
+        if self._max_calls is None:
+            return ByQuestion(task)
+        wanted = self._max_calls if request.max_calls is None else min(request.max_calls, self._max_calls)
+        # Where there is nothing to search, there is nothing to decide.
+        return ByModel(task, max_calls=wanted if request.scope.vector_store_ids else 0)
 
     def _ask(self, request: AnswerRequest, cancelled: Callable[[], bool]) -> Asked:
         if self._rewriter is None or not request.turns:
             return by_rule(request.question, request.turns)
-        return self._rewriter.ask(request.question, request.turns, cancelled=cancelled)
+        rewrites = self._max_calls is None
+        return self._rewriter.ask(request.question, request.turns, rewrites=rewrites, cancelled=cancelled)
 
-    def _led_on(self, request: AnswerRequest, asked: Asked) -> Asked:
+    def _led_on(self, request: AnswerRequest, asked: Asked, cancelled: Callable[[], bool]) -> Asked:
         """Return the question with the queries that the request's steps lead to."""
-        if request.steps == 1:
+        if request.steps == 1 or self._max_calls is not None:
             return asked
 
         def find(queries: Sequence[str]) -> list[str]:
             found = self._search(request, queries)
             return [f"{passage.chunk.context}\n{passage.chunk.text}" for passage in found.passages]
 
-        led_to = queries_in_steps(asked.queries[-1], steps=request.steps, find=find)
+        def lead(queries: Sequence[str], passages: Sequence[str]) -> list[str] | None:
+            if self._decomposer is None:
+                return None
+            return self._decomposer.next_queries(queries[0], queries, passages, cancelled=cancelled)
+
+        led_to = queries_in_steps(asked.queries[-1], steps=request.steps, find=find, lead=lead)
         return replace(asked, queries=list(dict.fromkeys([*asked.queries, *led_to])))
 
     def _search(self, request: AnswerRequest, queries: Sequence[str]) -> SearchResult:
@@ -236,11 +259,19 @@ class Answerer:
             SearchRequest(queries=queries, scope=request.scope, limit=request.max_results, ranking=request.ranking)
         )
 
-    def _pack(self, found: SearchResult, asked: Asked) -> Packed:
-        count_tokens = self.generator.count_tokens
-        spoken = sum(map(count_tokens, [asked.earlier, *(f"{turn.question}\n{turn.answer}" for turn in asked.turns)]))
-        budget = self.generator.source_tokens - spoken
-        return pack(found.passages, budget=budget, count_tokens=count_tokens, beside=self._beside(found.passages))
+    def _budget(self, asked: Asked) -> int:
+        """Return the tokens that sources may have beside what is told of the conversation."""
+        told = [asked.earlier, *(f"{turn.question}\n{turn.answer}" for turn in asked.turns)]
+        return self.generator.source_tokens - sum(map(self.generator.count_tokens, told))
+
+    def _pack(self, passages: Sequence[Passage], *, budget: int, given: Sequence[Source] = ()) -> Packed:
+        return pack(
+            passages,
+            budget=budget,
+            count_tokens=self.generator.count_tokens,
+            beside=self._beside(passages),
+            given=given,
+        )
 
     def _beside(self, passages: Sequence[Passage]) -> dict[int, list[Passage]]:
         """Return the neighbours of each passage, by its chunk; they have its score, for whose sake they are read."""
@@ -256,9 +287,8 @@ class Answerer:
             for passage in passages
         }
 
-    def _finish(
-        self, asked: Asked, found: SearchResult, packed: Packed, writing: Writing, notes: Mapping[str, Any]
-    ) -> Answer:
+    def _finish(self, sourcing: Sourcing, writing: Writing, notes: Mapping[str, Any]) -> Answer:
+        found, packed = sourcing.found, sourcing.packed
         return Answer(
             text=writing.text,
             outcome=writing.outcome,
@@ -273,7 +303,7 @@ class Answerer:
             prompt=self.prompt,
             trace={
                 **notes,
-                "queries": list(asked.queries),
+                "queries": list(sourcing.queries),
                 "generator": self.generator.name,
                 "search_cache": found.cache,
                 "left_out": list(packed.left_out),

@@ -38,6 +38,14 @@ class Claim:
         return self.text.lstrip(" \t").startswith("\n")
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Doubt:
+    """A sentence that was given out and that no cited source supports: characters [start, end) of the answer's text."""
+
+    start: int
+    end: int
+
+
 def unsupported_sentences(claims: Sequence[Claim], locate: Callable[[str, str], Span | None]) -> list[Span]:
     """Return the ranges of the sentences in some claims' texts, joined, that no cited source supports.
 

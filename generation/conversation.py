@@ -84,16 +84,18 @@ class Rewriter:
         self._rewrite = rewrite
         self._compaction = compaction
 
-    def ask(self, question: str, turns: Sequence[Turn], *, cancelled: Callable[[], bool]) -> Asked:
+    def ask(
+        self, question: str, turns: Sequence[Turn], *, rewrites: bool = True, cancelled: Callable[[], bool]
+    ) -> Asked:
         """Return the question rewritten; by the rule where the reply is no question. Raises what the generator raises.
 
-        `turns`: at least one.
+        `turns`: at least one. `rewrites`: false where the model that answers searches too, which reads the turns.
         """
         budget = self._generator.source_tokens // _TURNS_SHARE
         fitting = fit_turns(turns, budget=budget, count_tokens=self._generator.count_tokens)
         # The newest of those that found no place, as many as can be read at once.
         older = fit_turns(fitting.dropped, budget=budget, count_tokens=self._generator.count_tokens)
-        rewritten = self._rewritten(question, fitting.kept, cancelled)
+        rewritten = self._rewritten(question, fitting.kept, cancelled) if rewrites else None
         alone = rewritten or stand_alone(question, turns)
         return Asked(
             question=rewritten or question,

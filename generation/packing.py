@@ -17,7 +17,7 @@ _CODE: Final = "0" * 16
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Packed:
-    """Sources in the order of their passages' rank, numbered from 1; and what of the passages is not among them."""
+    """Sources in the order of their passages' rank, numbered upwards; and what of the passages is not among them."""
 
     sources: Sequence[Source]
     # Chunk ids that found no place.
@@ -32,6 +32,7 @@ def pack(
     budget: int,
     count_tokens: Callable[[str], int],
     beside: Mapping[int, Sequence[Passage]] | None = None,
+    given: Sequence[Source] = (),
 ) -> Packed:
     """Take passages, best first, while their tokens, with headings and marks, fit into `budget`.
 
@@ -41,13 +42,16 @@ def pack(
 
     `beside`: by chunk id, what stands directly before and after a passage. It gets what is left of the budget, the
     neighbours of the best passage first, and stands beside it in the order of the document.
+
+    `given`: sources that the prompt holds already. What they hold is not taken again, and numbers go on behind theirs.
     """
+    held = [source.passage for source in given]
     taken: list[Passage] = []
     left_out: list[int] = []
     cut: dict[int, int] = {}
     left = budget
     for passage in passages:
-        fitting = None if _is_repeated(passage, taken) else _fit(passage, left, count_tokens)
+        fitting = None if _is_repeated(passage, [*held, *taken]) else _fit(passage, left, count_tokens)
         if fitting is None:
             left_out.append(passage.chunk.chunk_id)
             continue
@@ -58,11 +62,11 @@ def pack(
     for passage in list(taken):
         for neighbour in (beside or {}).get(passage.chunk.chunk_id, ()):
             tokens = cost(neighbour, count_tokens)
-            if tokens <= left and not _is_repeated(neighbour, taken):
+            if tokens <= left and not _is_repeated(neighbour, [*held, *taken]):
                 is_before = neighbour.chunk.start < passage.chunk.start
                 taken.insert(taken.index(passage) + (0 if is_before else 1), neighbour)
                 left -= tokens
-    sources = [Source(number=number, passage=passage) for number, passage in enumerate(taken, start=1)]
+    sources = [Source(number=number, passage=passage) for number, passage in enumerate(taken, start=len(held) + 1)]
     return Packed(sources=sources, left_out=left_out, cut=cut)
 
 

@@ -11,9 +11,10 @@ from sqlalchemy.orm import Session
 from catalog import documents
 from catalog.documents import StoredChunk
 from catalog.errors import ConfigurationError, InvalidRequest
-from generation.backends.base import Prompt, Sampling, Source
+from generation.backends.base import Message, Prompt, Sampling, Source
 from generation.packing import heading
 from generation.prompts import PromptTemplate
+from generation.rounds import Conversation, Round
 from generation.turns import Turn
 from retrieval.passages import Passage
 
@@ -47,9 +48,18 @@ def recorded_prompt(
 
 
 def digest(prompt: Prompt) -> str:
-    """Return the SHA-256 of a prompt's messages, written as JSON: equal for equal prompts alone."""
-    messages = [[message.role, message.content] for message in prompt.messages]
-    return hashlib.sha256(json.dumps(messages, ensure_ascii=False).encode()).hexdigest()
+    """Return the SHA-256 of a prompt's messages and tools, written as JSON: equal for equal prompts alone."""
+    read: list[Any] = [[message.role, message.content, *_of_tools(message)] for message in prompt.messages]
+    if prompt.tools:
+        read += [[asdict(tool) for tool in prompt.tools], prompt.may_call]
+    return hashlib.sha256(json.dumps(read, ensure_ascii=False).encode()).hexdigest()
+
+
+def _of_tools(message: Message) -> list[Any]:
+    """Return what there is to a message beside role and content."""
+    if message.call_id is not None:
+        return [message.call_id]
+    return [[asdict(call) for call in message.calls]] if message.calls else []
 
 
 def replay(
@@ -68,11 +78,21 @@ def replay(
     differences += unlike
     if found is None or differences:
         return Replay(prompt=None, differences=differences)
-    turns = [Turn(**turn) for turn in trace["turns"]]
-    prompt = found.render(trace["question"], sources, nonce=trace["nonce"], turns=turns, earlier=trace["earlier"])
+    prompt = _rendered(trace, found, sources)
     if digest(prompt) != trace["prompt_sha256"]:
         return Replay(prompt=None, differences=["Sources and template are what they were, and the prompt is another."])
     return Replay(prompt=prompt, differences=())
+
+
+def _rendered(trace: Mapping[str, Any], template: PromptTemplate, sources: Sequence[Source]) -> Prompt:
+    """Return the prompt of a record: of several requests for one answer the last one's."""
+    turns = [Turn(**turn) for turn in trace["turns"]]
+    question, nonce, earlier = trace["question"], trace["nonce"], trace["earlier"]
+    if "rounds" not in trace:
+        return template.render(question, sources, nonce=nonce, turns=turns, earlier=earlier)
+    conversation = Conversation(template=template, question=question, turns=turns, earlier=earlier, nonce=nonce)
+    rounds = [Round.from_json(one) for one in trace["rounds"]]
+    return conversation.prompt(rounds, sources, may_call=trace["may_call"])
 
 
 def _recorded_source(source: Source) -> dict[str, Any]:

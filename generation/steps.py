@@ -17,28 +17,51 @@ _NAME: Final = re.compile(
 )
 
 
-def queries_in_steps(question: str, *, steps: int, find: Callable[[Sequence[str]], Sequence[str]]) -> list[str]:
-    """Return what to search for: the question, and at most `steps` - 1 queries that earlier ones lead to.
+# Returns what to search for next, from what was searched for and the passages found: [] ends the search, None leaves it
+# to the rule.
+Lead = Callable[[Sequence[str], Sequence[str]], Sequence[str] | None]
 
-    `find`: returns the passages for some queries, best first, each with its heading as the first line. The best one
-    that was not read yet leads on: the next query is what it leaves open of the question, and the names that are new
-    in its heading and in the sentence that fits best. Ends where a passage brings no new name.
+
+def queries_in_steps(
+    question: str, *, steps: int, find: Callable[[Sequence[str]], Sequence[str]], lead: Lead = lambda *_: None
+) -> list[str]:
+    """Return what to search for: the question, and what at most `steps` - 1 further searches are for.
+
+    `find`: returns the passages for some queries, best first, each with its heading as the first line. Ends where
+    nothing new is to be searched for.
     """
-    queries, open_words, read = [question], question, set[str]()
+    queries, rule = [question], _Rule(question)
     for _ in range(steps - 1):
-        passage = next((text for text in find(queries) if text not in read), None)
-        if passage is None:
+        passages = find(queries)
+        led = lead(queries, passages)
+        new = [query for query in (rule.lead(passages) if led is None else led) if query not in queries]
+        if not new:
             break
-        read.add(passage)
-        names = new_names(passage, question)
-        if not names:
-            break
-        open_words = left_open(open_words, passage)
-        query = " ".join([open_words, *names]).strip()
-        if query in queries:
-            break
-        queries.append(query)
+        queries += new
     return queries
+
+
+class _Rule:
+    """The best passage that was not read yet leads on.
+
+    The next query is what it leaves open of the question, and the names that are new in its heading and in the
+    sentence that fits best. A passage without a new name leads nowhere.
+    """
+
+    def __init__(self, question: str) -> None:
+        self._question = self._open_words = question
+        self._read: set[str] = set()
+
+    def lead(self, passages: Sequence[str]) -> list[str]:
+        passage = next((text for text in passages if text not in self._read), None)
+        if passage is None:
+            return []
+        self._read.add(passage)
+        names = new_names(passage, self._question)
+        if not names:
+            return []
+        self._open_words = left_open(self._open_words, passage)
+        return [" ".join([self._open_words, *names]).strip()]
 
 
 def left_open(question: str, passage: str) -> str:

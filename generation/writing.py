@@ -11,6 +11,7 @@ from generation.citations import Citation, cite, reread
 from generation.claims import (
     CLOSING_PUNCTUATION,
     Claim,
+    Doubt,
     Guarded,
     shown,
     unsupported_sentences,
@@ -25,6 +26,10 @@ from retrieval.embedders.base import Embedder
 from retrieval.sentences import split_sentences
 
 REFUSAL_TEXT: Final = "These documents do not contain the answer to this question."
+
+
+# What leaves while an answer is written.
+Piece = TextDelta | Citation | Doubt
 
 
 class Outcome(StrEnum):
@@ -90,7 +95,7 @@ class Writing:
         self.outcome = Outcome.ANSWERED
         self.finished = Finished(reason=FinishReason.STOP, usage=Usage(input_tokens=0, output_tokens=0))
 
-    def run(self, pieces: Iterable[TextDelta | Finished]) -> Iterator[TextDelta | Citation]:
+    def run(self, pieces: Iterable[TextDelta | Finished]) -> Iterator[Piece]:
         if self._policy is not Unsupported.REFUSE:
             yield from self._write(pieces)
             self._reread()
@@ -127,7 +132,7 @@ class Writing:
             self.unsupported = sorted({*self.unsupported, *spans})
         return bool(gone)
 
-    def _write(self, pieces: Iterable[TextDelta | Finished]) -> Iterator[TextDelta | Citation]:
+    def _write(self, pieces: Iterable[TextDelta | Finished]) -> Iterator[Piece]:
         scanner = Scanner()
         for piece in pieces:
             if isinstance(piece, Finished):
@@ -139,7 +144,7 @@ class Writing:
         yield from self._end_claim()
         yield from self._end_sentence()
 
-    def _take(self, parts: Iterable[Part]) -> Iterator[TextDelta | Citation]:
+    def _take(self, parts: Iterable[Part]) -> Iterator[Piece]:
         for part in parts:
             if isinstance(part, Numbers):
                 self._marked += part.numbers
@@ -164,7 +169,7 @@ class Writing:
             self._given_out += 1
             yield from self._give_out(part)
 
-    def _end_claim(self) -> Iterator[TextDelta | Citation]:
+    def _end_claim(self) -> Iterator[Piece]:
         if not self._parts and not self._marked:
             return
         written = "".join(part if isinstance(part, str) else part.text for part in self._parts)
@@ -185,7 +190,7 @@ class Writing:
         if claim.ends_sentence:
             yield from self._end_sentence()
 
-    def _end_sentence(self) -> Iterator[TextDelta | Citation]:
+    def _end_sentence(self) -> Iterator[Piece]:
         """Judge the sentences that the claims so far make up; what waited for that is given out."""
         claims, self._claims = self._claims, []
         text = "".join(claim.text for claim in claims)
@@ -206,7 +211,9 @@ class Writing:
             yield from self._give_footnotes(late)
             for (_, end), citation in found.items():
                 yield from self._give_footnotes([citation], index=self._begins + end)
-            self.unsupported += [(self._begins + start, self._begins + end) for start, end in spans]
+            for start, end in spans:
+                self.unsupported.append((self._begins + start, self._begins + end))
+                yield Doubt(start=self._begins + start, end=self._begins + end)
             self._begins += len(text)
 
     def _found(self, text: str, spans: Iterable[Span]) -> dict[Span, Citation]:
@@ -214,7 +221,7 @@ class Writing:
         firsts = {span: next(iter(self._cite(text[slice(*span)], self._sources)), None) for span in spans}
         return {span: citation for span, citation in firsts.items() if citation is not None}
 
-    def _give_held(self, claims: Sequence[Claim], dropped: Sequence[Span]) -> Iterator[TextDelta | Citation]:
+    def _give_held(self, claims: Sequence[Claim], dropped: Sequence[Span]) -> Iterator[Piece]:
         """Give out what waited, without the dropped ranges of the claims' joined text and without their citations."""
         text, position = "".join(claim.text for claim in claims), 0
         for claim in claims:

@@ -14,6 +14,20 @@ _REASONS = {
     "returned": "it comes after the passages that were asked for",
 }
 
+# What each stage of a search leaves, and what its score is.
+MEANINGS = {
+    "dense": "nearest to the query in meaning, by cosine",
+    "lexical": "sharing words with the query, by BM25",
+    "fused": "both, each side weighed; the best is near 1",
+    "loaded": "the best of them, as far as they are read",
+    "boosted": "multiplied by the boosts that apply",
+    "recent first": "lowered by age",
+    "reranked": "read again by the reranker, by its score",
+    "above the threshold": "scored at least score_threshold",
+    "diverse": "chosen by score and by difference from those before",
+    "returned": "as many as were asked for",
+}
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Step:

@@ -1,6 +1,7 @@
 """A server of OpenAI's chat API for tests: it answers rightly, or stalls, drops, lies and floods as it is told."""
 
 import json
+import re
 import select
 import socket
 import threading
@@ -42,6 +43,21 @@ class Exchange:
         delta = {"content": text, **fields} if text or fields else {}
         self.event({"choices": [{"index": 0, "delta": delta, "finish_reason": finish}]})
 
+    def calls(self, *arguments: str, name: str = "file_search", text: str = "") -> None:
+        """Call a tool once for each arguments, these in pieces, as OpenAI does."""
+        self.head()
+        self.delta(text, role="assistant")
+        for index, whole in enumerate(arguments):
+            first = {"index": index, "id": f"call_{index}x", "type": "function"}
+            self.delta("", tool_calls=[first | {"function": {"name": name, "arguments": ""}}])
+            for place in range(0, len(whole), 8):
+                piece = {"index": index, "function": {"arguments": whole[place : place + 8]}}
+                self.delta("", tool_calls=[piece])
+        self.delta("", finish="tool_calls")
+        self.event({"choices": [], "usage": {"prompt_tokens": 100, "completion_tokens": 20}})
+        self.event("[DONE]")
+        self.end()
+
     def end(self) -> None:
         self._handler.wfile.write(b"0\r\n\r\n")
 
@@ -68,7 +84,7 @@ class Exchange:
             self.delta(part)
         self.delta("", finish=how.get("finish", "stop") if len(parts) <= limit else "length")
         usage = {
-            "prompt_tokens": sum(len(message["content"].split()) for message in self.body["messages"]),
+            "prompt_tokens": sum(len((message["content"] or "").split()) for message in self.body["messages"]),
             "completion_tokens": min(len(parts), limit),
             "prompt_tokens_details": {"cached_tokens": 3},
         } | how.get("usage", {})
@@ -83,6 +99,23 @@ Deed = Callable[[Exchange], None]
 
 def says(text: str, **how: Any) -> Deed:
     return lambda exchange: exchange.words(text, **how)
+
+
+def cites(text: str, **how: Any) -> Deed:
+    """Answer rightly; `[name.md]` in the text becomes the number that the prompt gives to that document's source."""
+
+    def deed(exchange: Exchange) -> None:
+        prompt = exchange.body["messages"][-1]["content"]
+        numbers = {name: number for number, name in re.findall(r'number="(\d+)" document="([^"]+)"', prompt)}
+        exchange.words(re.sub(r"\[([^\]]+\.\w+)\]", lambda match: f"[{numbers[match[1]]}]", text), **how)
+
+    return deed
+
+
+def calls(*arguments: Any, **how: Any) -> Deed:
+    """Call a tool once for each arguments: its JSON, or what is to be written as JSON."""
+    texts = [each if isinstance(each, str) else json.dumps(each) for each in arguments]
+    return lambda exchange: exchange.calls(*texts, **how)
 
 
 def fails(status: int, message: str = "no", **headers: str) -> Deed:

@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 from sqlalchemy.orm import Session
 
-from api.cli.questions import with_marks
+from api.cli.questions import print_cautions, with_marks
 from api.cli.root import app, configure_logging, console
 from api.settings import Settings, load_settings
 from api.wiring import open_catalog, open_services
@@ -27,9 +27,11 @@ from catalog.models import DEFAULT_PROJECT, AnswerFeedback, AnswerRecord
 from evaluation.feedback import Review, documents_with, question_of, rated_answers, write_set
 from evaluation.questions import Question
 from generation.backends.base import Prompt, Sampling
+from generation.backends.chat_tools import message_object, written_text
 from generation.prompts import PromptRegistry
 from generation.replay import Replay, digest
 from generation.replay import replay as render_again
+from generation.support import Span
 from generation.writing import Outcome, Writing
 
 commands = typer.Typer(no_args_is_help=True, help="Look into the answers that were given, and what was said of them.")
@@ -96,11 +98,12 @@ def show(response_id: _Id, as_json: _Json = False) -> None:
     console.print(Text(record.question, "bold"))
     console.print(Text(f"{_time(record.created_at)}, {record.model}, {_outcome(record)}\n", "dim"))
     notes = _annotations(record)
-    console.print(Text(_marked(_text(record), notes)))
+    console.print(Text(_marked(record, _unsupported(record))))
     for number, note in sorted({note["number"]: note for note in reversed(notes)}.items()):
         page = f", page {note['page']}" if note.get("page") else ""
         where = f"{note['filename']}{page}, characters {note['start']}–{note['end']}"
         console.print(Text(f"\n[{number}] {where}\n    {' '.join(note['quote'].split())}", "dim"))
+    print_cautions(record.outcome, _unsupported(record), record.response.get("contradictions", ()))
     for one in said:
         console.print(Text(f"\nRated {one.rating}, {_time(one.created_at)}"))
         for name, words in (
@@ -134,7 +137,7 @@ def replay(
         return
     if written is None:
         for message in found.prompt.messages:
-            typer.echo(f"--- {message.role}\n{message.content}")
+            typer.echo(f"--- {message.role}\n{written_text(message.content, message.calls)}")
     else:
         _print_difference(record, written)
     console.print(f"The prompt is that of the answer: SHA-256 {digest(found.prompt)}")
@@ -161,12 +164,19 @@ def explain(response_id: _Id, as_json: _Json = False) -> None:
     trace = record.trace
     seconds = ", ".join(f"{name} {value:.4f}" for name, value in trace.get("seconds", {}).items())
     prompt = record.prompt and f"{record.prompt['name']} {record.prompt['version']}, {record.prompt['sha256'][:12]}…"
+    tokens = record.response.get("usage") or {}
     for name, value in (
+        ("Searched for", " | ".join(query for query in trace.get("queries", ()) if query != record.question)),
         ("Generator", trace.get("generator")),
         ("Prompt", prompt),
         ("Index version", record.index_version),
-        ("Markers dropped", ", ".join(map(str, trace.get("dropped_markers", ())))),
+        ("Markers that did not hold", ", ".join(f"[{number}]" for number in trace.get("dropped_markers", ()))),
+        ("Sentences without a source", len(_unsupported(record))),
+        ("Sentences left out, without a source", trace.get("dropped_sentences")),
+        ("Contradicting footnotes", ", ".join(f"{a} and {b}" for a, b in record.response.get("contradictions", ()))),
         ("Cached", " and ".join(_cached(trace))),
+        ("Tokens", tokens and f"{tokens['input_tokens']} read, {tokens['output_tokens']} written"),
+        ("Cost", trace.get("cost")),
         ("Seconds", seconds),
         ("Outcome", f"{_outcome(record)}: {_reason(record)}"),
     ):
@@ -215,7 +225,7 @@ def _generated(settings: Settings, record: AnswerRecord, prompt: Prompt) -> Writ
 
 def _print_difference(record: AnswerRecord, written: Writing) -> None:
     now = with_marks(written.text, written.citations)
-    before = _recorded_answer(record)
+    before = _marked(record)
     writer = f"recorded, by {record.trace['generator']}"
     lines = list(unified_diff(before.splitlines(), now.splitlines(), writer, "now", lineterm=""))
     for line in lines or [now, "", "The answer is the same."]:
@@ -227,12 +237,12 @@ def _replay_fields(record: AnswerRecord, prompt: Prompt, written: Writing | None
         "id": record.id,
         "differences": [],
         "prompt_sha256": digest(prompt),
-        "messages": [{"role": message.role, "content": message.content} for message in prompt.messages],
+        "messages": list(map(message_object, prompt.messages)),
     }
     if written is None:
         return fields
     now = with_marks(written.text, written.citations)
-    return fields | {"recorded": _recorded_answer(record), "now": now, "outcome": written.outcome}
+    return fields | {"recorded": _marked(record), "now": now, "outcome": written.outcome}
 
 
 def _head(record: AnswerRecord, said: Sequence[AnswerFeedback]) -> dict[str, Any]:
@@ -342,12 +352,14 @@ def _annotations(record: AnswerRecord) -> list[Mapping[str, Any]]:
     return [note for part in _parts(record) for note in part.get("annotations", ())]
 
 
-def _recorded_answer(record: AnswerRecord) -> str:
-    return _marked(_text(record), _annotations(record))
+def _unsupported(record: AnswerRecord) -> list[Span]:
+    return [(one["start"], one["end"]) for one in record.response.get("unsupported", ())]
 
 
-def _marked(text: str, notes: Sequence[Mapping[str, Any]]) -> str:
-    return with_marks(text, [_Mark(index=note["index"], number=note["number"]) for note in notes])
+def _marked(record: AnswerRecord, unsupported: Sequence[Span] = ()) -> str:
+    """Return the answer with the marks of its footnotes, and of sentences without one."""
+    marks = [_Mark(index=note["index"], number=note["number"]) for note in _annotations(record)]
+    return with_marks(_text(record), marks, unsupported)
 
 
 def _score(value: float | None) -> str:

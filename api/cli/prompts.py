@@ -18,7 +18,7 @@ from catalog.errors import InvalidRequest
 from evaluation.gate import check, load_baseline
 from generation.backends.base import Generator
 from generation.completion import has_language_model, reply_to
-from generation.prompts import PromptRegistry, PromptTemplate
+from generation.prompts import PromptRegistry, PromptTask, PromptTemplate
 from generation.prompts.cases import Case, load_cases, problems, render, reply_problems
 
 commands = typer.Typer(no_args_is_help=True, help="See, compare and test the prompts that language models get.")
@@ -37,7 +37,7 @@ def list_prompts() -> None:
     for name in registry.names():
         prompt = registry.load(name)
         origin = "folder" if registry.is_own(name) else "package"
-        mark = "*" if name == settings.prompt else ""
+        mark = "*" if name == settings.answer_prompt else ""
         table.add_row(mark, name, str(prompt.version), prompt.task, prompt.variant, origin, prompt.purpose)
     console.print(table)
 
@@ -112,13 +112,19 @@ def test(
 def _failures(registry: PromptRegistry, prompt: PromptTemplate, generator: Generator) -> Iterator[str]:
     for case in load_cases(registry, prompt):
         found = list(problems(prompt, case, count_tokens=generator.count_tokens))
-        if not found and has_language_model(generator):
+        if not found and _replies(generator, prompt):
             found = list(reply_problems(prompt, case, _reply(prompt, case, generator)))
         yield from (f"{case.name}: {problem}" for problem in found)
 
 
+def _replies(generator: Generator, prompt: PromptTemplate) -> bool:
+    return has_language_model(generator) and (generator.calls_tools or prompt.task is not PromptTask.SEARCH)
+
+
 def _reply(prompt: PromptTemplate, case: Case, generator: Generator) -> str:
-    return reply_to(generator, prompt.prompt(render(prompt, case).messages), max_tokens=_REPLY_TOKENS).text
+    rendered = render(prompt, case)
+    asked = prompt.prompt(rendered.messages, tools=rendered.tools)
+    return reply_to(generator, asked, max_tokens=_REPLY_TOKENS).text
 
 
 def _holds(

@@ -1,5 +1,6 @@
 """footnote ask | search | explain"""
 
+import math
 from collections.abc import Sequence
 from typing import Annotated, Protocol
 
@@ -15,11 +16,15 @@ from catalog.errors import NotFound
 from catalog.models import DEFAULT_PROJECT
 from evaluation.matching import holds
 from generation.answerer import Answer
-from retrieval.explain import follow, verdict
+from generation.support import Span
+from generation.writing import Outcome
+from retrieval.explain import MEANINGS, follow, verdict
 from retrieval.indexes.base import Scope
 from retrieval.searcher import SearchRequest
 
 _Store = Annotated[str | None, typer.Option(help="Name of the vector store; without it all are searched.")]
+
+_NO_SOURCE = "[no source]"
 
 
 @app.command()
@@ -64,7 +69,10 @@ def explain(
     gold: Annotated[str, typer.Option(help="Name of the document that answers.")],
     quote: Annotated[str | None, typer.Option(help="Words of the passage that answers; all of the document.")] = None,
     store: _Store = None,
-    limit: Annotated[int, typer.Option(help="Passages that are asked for.", min=1)] = 10,
+    model: Annotated[str, typer.Option(help="Profile whose ranking is explained.")] = ANSWER_MODEL,
+    limit: Annotated[
+        int | None, typer.Option(help="Passages that are asked for; as many as an answer reads.", min=1)
+    ] = None,
 ) -> None:
     """Show how the right passage fares at every stage of a search, and where it is lost."""
     settings = load_settings(log_level="error")
@@ -72,14 +80,23 @@ def explain(
     with open_services(settings) as services:
         scope = _scope(services, store)
         wanted = _gold_chunks(services, scope, gold, quote)
-        request = SearchRequest(queries=[question], scope=scope, limit=limit, ranking=services.ranking, explain=True)
+        profile = services.profile_of(model)
+        request = SearchRequest(
+            queries=[question],
+            scope=scope,
+            limit=limit or profile.settings.max_results,
+            ranking=profile.ranking,
+            explain=True,
+        )
         steps = follow(services.searcher.search(request).stages, wanted)
-    table = Table("Stage", "Candidates", "Best rank", "Score", box=None, pad_edge=False)
+    table = Table("Stage", "Candidates", "Best rank", "Score", "What it leaves", box=None, pad_edge=False)
     for step in steps:
         is_lost = step.rank is None
         rank, score = ("–", "–") if is_lost else (str(step.rank), f"{step.score:.4f}")
-        table.add_row(step.stage, str(step.candidates), rank, score, style="red" if is_lost else None)
-    console.print(f"{len(wanted)} passages of {gold} count as right.")
+        row = step.stage, str(step.candidates), rank, score, MEANINGS[step.stage]
+        table.add_row(*row, style="red" if is_lost else None)
+    right = "1 passage counts as right" if len(wanted) == 1 else f"{len(wanted)} passages count as right"
+    console.print(Text(f"Of {gold} {right}."))
     console.print(table)
     console.print(Text(verdict(steps), "bold"))
 
@@ -106,7 +123,7 @@ def _scope(services: Services, name: str | None) -> Scope:
 
 
 def _print_answer(answer: Answer) -> None:
-    console.print(Text(with_marks(answer.text, answer.citations)))
+    console.print(Text(with_marks(answer.text, answer.citations, answer.unsupported)))
     seen: set[int] = set()
     for citation in answer.citations:
         if citation.number not in seen:
@@ -114,6 +131,23 @@ def _print_answer(answer: Answer) -> None:
             page = f", page {citation.page}" if citation.page else ""
             where = f"{citation.source.passage.chunk.filename}{page}, characters {citation.start}–{citation.end}"
             console.print(Text(f"\n[{citation.number}] {where}\n    {' '.join(citation.quote.split())}", "dim"))
+    print_cautions(answer.outcome, answer.unsupported, answer.contradictions)
+
+
+def print_cautions(outcome: str, unsupported: Sequence[Span], contradicting: Sequence[Sequence[int]]) -> None:
+    """Say what of an answer a reader should not trust; nothing when there is no doubt."""
+    cautions = [
+        f"Footnotes {one} and {other} seem to contradict each other: they give different numbers."
+        for one, other in contradicting
+    ]
+    if unsupported:
+        cautions.insert(0, f"{_NO_SOURCE}: nothing that this answer cites says this. Check it before you rely on it.")
+    if outcome == Outcome.UNSUPPORTED:
+        cautions.insert(0, "Not supported by these documents.")
+    if cautions:
+        console.print()
+    for caution in cautions:
+        console.print(Text(caution, "yellow"))
 
 
 class Mark(Protocol):
@@ -126,8 +160,10 @@ class Mark(Protocol):
     def number(self) -> int: ...
 
 
-def with_marks(text: str, citations: Sequence[Mark]) -> str:
-    """Return the answer with `[1]` where its footnotes belong."""
-    for citation in sorted(citations, key=lambda c: (c.index, c.number), reverse=True):
-        text = f"{text[: citation.index]} [{citation.number}]{text[citation.index :]}"
+def with_marks(text: str, citations: Sequence[Mark], unsupported: Sequence[Span] = ()) -> str:
+    """Return the answer with `[1]` where its footnotes belong, and `[no source]` behind sentences that have none."""
+    marks: list[tuple[int, float, str]] = [(mark.index, mark.number, f"[{mark.number}]") for mark in citations]
+    marks += [(end, math.inf, _NO_SOURCE) for _, end in unsupported]
+    for index, _, mark in sorted(marks, reverse=True):
+        text = f"{text[:index]} {mark}{text[index:]}"
     return text

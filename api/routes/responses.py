@@ -155,6 +155,7 @@ def _request(services: Services, caller: Caller, body: Asking) -> tuple[AnswerRe
         turns=_of_existing_files(services, caller, turns),
         searches=body.tools,
         sampling=body.sampling if isinstance(body, CreateResponse) else None,
+        max_calls=body.max_tool_calls if isinstance(body, CreateResponse) else None,
         is_searching=body.searches,
     )
     return request, own

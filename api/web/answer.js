@@ -1,12 +1,16 @@
 /** One question with its answer: streamed text, footnote marks at the cited places, the notes below. */
 
-import { utf16Offsets } from "./codepoints.js";
 import { counted, el, say } from "./dom.js";
 import { Feedback } from "./feedback.js";
+import { paragraphsOf, typeset } from "./typeset.js";
 
-// What stays on one line with a mark: the word before it (of scripts without spaces one character), the stop after it.
-const WORD_BEFORE = /[^\s\p{Script=Han}\p{Script=Hiragana}\p{Script=Katakana}\p{Script=Thai}]{1,24}$|.$/u;
-const STOP_AFTER = /^[.,;:!?)\]”’»…]+/;
+// What stands over an answer that is none.
+const VERDICTS = {
+  not_in_documents: "Not in these documents",
+  unsupported: "Not supported by these documents",
+};
+const NO_SOURCE = "[no source]: nothing that this answer cites says this. Check it before you rely on it.";
+const CUT = "The answer was cut off: it reached its length limit.";
 
 let exchanges = 0;
 
@@ -17,24 +21,8 @@ function notesOf(citations) {
   return [...notes.values()].sort((a, b) => a.number - b.number);
 }
 
-/** The paragraphs of a text with their marks; a mark's `at` counts UTF-16 units of its paragraph. */
-function paragraphsOf(text, citations) {
-  const paragraphs = [...text.matchAll(/[^\n]+(?:\n[^\n]+)*/g)].map((match) => ({
-    start: match.index,
-    text: match[0],
-    marks: [],
-  }));
-  const offsets = utf16Offsets(text, citations.map((citation) => citation.index));
-  citations.forEach((citation, i) => {
-    const owner = paragraphs.findLast((paragraph) => paragraph.start < offsets[i]) ?? paragraphs[0];
-    if (!owner) return;
-    const at = Math.max(0, Math.min(offsets[i] - owner.start, owner.text.length));
-    const isThere = owner.marks.some((mark) => mark.at === at && mark.citation.number === citation.number);
-    if (!isThere) owner.marks.push({ at, citation });
-  });
-  for (const { marks } of paragraphs) marks.sort((a, b) => a.at - b.at || a.citation.number - b.citation.number);
-  return paragraphs;
-}
+const citing = ({ number, filename, page }) =>
+  `Open footnote ${number} in ${filename}${page ? `, page ${page}` : ""}`;
 
 export class Answer {
   /** `open(citation)` shows a passage; `retry()` asks the same question again. */
@@ -43,16 +31,23 @@ export class Answer {
     this.id = (exchanges += 1);
     this.text = "";
     this.citations = [];
+    this.unsupported = []; // sentences without a source: {start, end} in code points of the text
+    this.contradictions = []; // pairs of footnote numbers
     this.outcome = null;
+    this.isCut = false;
+    this.keptAs = null; // its id, where the server keeps it
     this.state = el("p", { className: "answer-state" }, "Searching…");
-    this.verdict = el("p", { className: "verdict", hidden: true }, "Not in these documents");
+    this.verdict = el("p", { className: "verdict", hidden: true });
     this.body = el("div", { className: "answer-text" });
+    this.cautions = el("ul", { className: "cautions", role: "list", "aria-label": "Cautions", hidden: true });
     this.notes = el("ol", { className: "notes", role: "list", "aria-label": "Footnotes", hidden: true });
+    this.apparatus = el("div", { className: "apparatus", hidden: true }, this.cautions, this.notes);
     this.problem = el("p", { className: "message", hidden: true });
     this.again = el("button", { type: "button", className: "quiet", hidden: true, onclick: retry }, "Ask again");
     this.element = el("article", { className: "exchange", "aria-busy": "true" },
       el("h2", { className: "question", dir: "auto" }, question),
-      el("div", { className: "answer" }, this.verdict, this.body, this.state, this.problem, this.again, this.notes));
+      el("div", { className: "answer" }, this.verdict, this.body, this.state, this.problem, this.again,
+        this.apparatus));
   }
 
   /** Take in one event of the stream; what it does not know it lets pass. */
@@ -63,6 +58,7 @@ export class Answer {
         break;
       case "response.output_text.delta":
         this.text += event.delta;
+        this.unsupported.push(...(event.unsupported ?? []));
         this.#renderSoon();
         break;
       case "response.output_text.annotation.added":
@@ -87,7 +83,7 @@ export class Answer {
   /** The answer came to its end; without `reason` as it should. */
   end(reason = null, { isProblem = false } = {}) {
     this.#render();
-    say(this.state, isProblem ? null : reason);
+    say(this.state, isProblem ? null : reason ?? (this.isCut ? CUT : null));
     say(this.problem, isProblem ? reason : null);
     this.again.hidden = !reason;
     this.element.setAttribute("aria-busy", "false");
@@ -95,9 +91,13 @@ export class Answer {
 
   /** What a listener hears at the end. */
   get spoken() {
-    if (this.outcome === "not_in_documents") return `Not in these documents. ${this.text}`;
+    const verdict = VERDICTS[this.outcome];
+    const cut = this.isCut ? ` ${CUT}` : "";
+    if (verdict) return `${verdict}. ${this.text}${cut}`;
     const notes = notesOf(this.citations).length;
-    return `${this.text} ${notes ? counted(notes, "footnote") : "No footnotes"}.`;
+    const doubts = [this.unsupported.length ? `${counted(this.unsupported.length, "sentence")} without a source.` : null,
+      ...this.contradictions.map(([one, other]) => `Footnotes ${one} and ${other} seem to contradict each other.`)];
+    return [this.text + cut, `${notes ? counted(notes, "footnote") : "No footnotes"}.`, ...doubts].filter(Boolean).join(" ");
   }
 
   #cite(annotation) {
@@ -116,15 +116,14 @@ export class Answer {
       for (const annotation of final.annotations ?? []) this.#cite(annotation);
     } else if (refusal) this.text = refusal.refusal;
     this.outcome = response.outcome ?? "answered";
-    if (response.store) this.#askForFeedback(response.id);
-    const isAbsent = this.outcome === "not_in_documents";
+    this.unsupported = response.unsupported ?? [];
+    this.contradictions = response.contradictions ?? [];
+    this.isCut = response.incomplete_details?.reason === "max_output_tokens";
+    this.keptAs = response.store ? response.id : null;
+    if (this.keptAs) this.element.querySelector(".answer").append(new Feedback(this.keptAs).element);
     this.element.dataset.outcome = this.outcome;
-    this.verdict.hidden = !isAbsent;
-    if (isAbsent && /^not in these documents\.?$/i.test(this.text.trim())) this.text = "";
-  }
-
-  #askForFeedback(response) {
-    this.element.querySelector(".answer").append(new Feedback(response).element);
+    say(this.verdict, VERDICTS[this.outcome]);
+    if (this.outcome === "not_in_documents" && /^not in these documents\.?$/i.test(this.text.trim())) this.text = "";
   }
 
   #renderSoon() {
@@ -134,36 +133,19 @@ export class Answer {
   #render() {
     cancelAnimationFrame(this.frame);
     this.frame = null;
-    const paragraphs = paragraphsOf(this.text, this.citations);
+    const paragraphs = paragraphsOf(this.text, this.citations, this.unsupported);
     paragraphs.forEach((paragraph, i) => {
-      const key = `${paragraph.text}\n${paragraph.marks.map((mark) => [mark.at, mark.citation.number])}`;
+      const { text, marks, unsupported } = paragraph;
+      const key = JSON.stringify([text, unsupported, marks.map((mark) => [mark.at, mark.citation.number])]);
       const shown = this.body.children[i] ?? this.body.appendChild(el("p", { dir: "auto" }));
       if (shown.key === key) return; // left alone, so that a selection or the focus in it survives
       shown.key = key;
-      shown.replaceChildren(...this.#set(paragraph));
+      shown.replaceChildren(...typeset(paragraph, (citation) => this.#mark(citation)));
     });
     while (this.body.children.length > paragraphs.length) this.body.lastChild.remove();
     if (this.text && !this.isComplete) this.state.textContent = "";
     this.#renderNotes();
-  }
-
-  /** The nodes of a paragraph, each mark tied to the word that it follows. */
-  #set({ text, marks }) {
-    const nodes = [];
-    let position = 0;
-    for (let i = 0; i < marks.length;) {
-      const { at } = marks[i];
-      const before = text.slice(position, at);
-      const word = WORD_BEFORE.exec(before)?.[0] ?? "";
-      const stop = STOP_AFTER.exec(text.slice(at))?.[0] ?? "";
-      const tie = el("span", { className: "tie" }, word);
-      for (; marks[i]?.at === at; i += 1) tie.append(this.#mark(marks[i].citation));
-      const reach = marks[i] ? Math.min(at + stop.length, marks[i].at) : at + stop.length;
-      tie.append(text.slice(at, reach));
-      nodes.push(before.slice(0, before.length - word.length), tie);
-      position = reach;
-    }
-    return [...nodes, text.slice(position)];
+    this.apparatus.hidden = this.cautions.hidden && this.notes.hidden;
   }
 
   #mark(citation) {
@@ -187,16 +169,38 @@ export class Answer {
 
   #renderNotes() {
     const notes = notesOf(this.citations);
-    if (this.notes.children.length === notes.length && !this.isComplete) return;
-    this.notes.hidden = !notes.length;
-    this.notes.replaceChildren(...notes.map((citation) => this.#note(citation)));
+    if (this.isComplete || this.notes.children.length !== notes.length) {
+      this.notes.hidden = !notes.length;
+      this.notes.replaceChildren(...notes.map((citation) => this.#note(citation)));
+    }
+    const cautions = this.contradictions.map((pair) => this.#dispute(...pair));
+    if (this.unsupported.length) cautions.unshift(el("li", {}, NO_SOURCE));
+    if (!this.isComplete && this.cautions.children.length === cautions.length) return;
+    this.cautions.hidden = !cautions.length;
+    this.cautions.replaceChildren(...cautions);
+  }
+
+  /** Two footnotes that contradict each other, each leading to its passage. */
+  #dispute(one, other) {
+    return el("li", {}, "Footnotes ", this.#lead(one), " and ", this.#lead(other),
+      " seem to contradict each other: they give different numbers.");
+  }
+
+  #lead(number) {
+    const citation = this.citations.find((each) => each.number === number);
+    return el("button", {
+      type: "button",
+      className: "mark",
+      onclick: () => this.open(citation),
+      "aria-label": citing(citation),
+    }, String(number));
   }
 
   #note(citation) {
     const { number, quote, filename, page } = citation;
     const source = el("button", { type: "button", className: "source", onclick: () => this.open(citation) },
       el("bdi", {}, filename), page ? `, p. ${page}` : "");
-    source.setAttribute("aria-label", `Open footnote ${number} in ${filename}${page ? `, page ${page}` : ""}`);
+    source.setAttribute("aria-label", citing(citation));
     const id = `note-${this.id}-${number}`;
     return el("li", { className: "note", dataset: { number } },
       el("span", { className: "note-number", "aria-hidden": "true" }, String(number)),

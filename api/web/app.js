@@ -2,7 +2,7 @@
 
 import * as client from "./client.js";
 import { Conversation } from "./conversation.js";
-import { announce, byId, confirmed, el, say } from "./dom.js";
+import { announce, byId, confirmed, counted, el, say } from "./dom.js";
 import { contents, Documents } from "./documents.js";
 import { acceptDrops } from "./drop.js";
 import { Viewer } from "./viewer.js";
@@ -19,7 +19,7 @@ let isRefreshing = false;
 const viewer = new Viewer();
 const open = (citation) => viewer.open(citation);
 const documents = new Documents({ open, changed: refresh });
-new Conversation({ scope: () => chooser.value || null, open, asked: () => showLibrary(false) });
+new Conversation({ scope: () => chooser.value || null, open, asked: () => showLibrary(false), remark });
 
 const nameOf = (store) => store?.name || store?.id || "";
 const chosen = () => stores.find((store) => store.id === chooser.value);
@@ -91,9 +91,20 @@ function welcome(store, isEmpty, total) {
     return ["Add some first: drop files anywhere onto this page. Every claim in an answer then carries a footnote "
       + "that opens the passage it rests on."];
   }
-  const where = store ? el("bdi", {}, nameOf(store)) : `${total.toLocaleString("en")} documents`;
+  const where = store ? el("bdi", {}, nameOf(store)) : counted(total, "document");
   return ["Answers come from ", where, " alone. Every claim carries a footnote that opens the passage it rests on; "
     + "if the answer is not in them, you will be told so."];
+}
+
+/** Why an answer may not be in the documents yet; null when all have been read. */
+async function remark() {
+  stores = await client.listStores().catch(() => stores);
+  const counts = (chosen() ? [chosen()] : stores).map((store) => store.file_counts);
+  const sum = (name) => counts.reduce((total, each) => total + each[name], 0);
+  if (!sum("total") && documents.isEmpty) return "There are no documents yet. Add some, then ask again.";
+  const reading = sum("in_progress");
+  if (!reading) return null;
+  return `${counted(reading, "document")} ${reading === 1 ? "is" : "are"} still being read. Ask again when that is done.`;
 }
 
 async function create(name) {

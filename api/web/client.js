@@ -5,10 +5,16 @@ const UNREACHABLE = "The server cannot be reached. Is it running?";
 
 /** An error the server stated, or the failure to reach it. */
 export class ApiError extends Error {
-  constructor(message, status = 0) {
+  constructor(message, status = 0, code = null) {
     super(message);
     this.name = "ApiError";
     this.status = status;
+    this.code = code;
+  }
+
+  /** The same again would be refused again. */
+  get isFinal() {
+    return this.status >= 400 && this.status < 500 && ![401, 408, 429].includes(this.status);
   }
 }
 
@@ -35,8 +41,8 @@ function authorization() {
 }
 
 function stated(status, body) {
-  const message = body?.error?.message;
-  return new ApiError(typeof message === "string" && message ? message : `The server answered ${status}.`, status);
+  const { message, code } = body?.error ?? {};
+  return new ApiError(typeof message === "string" && message ? message : `The server answered ${status}.`, status, code);
 }
 
 async function request(method, path, { body, signal } = {}) {
@@ -121,11 +127,14 @@ function send(file, onProgress, signal) {
 export const giveFeedback = (response, body) =>
   json("POST", `/v1/responses/${part(response)}/feedback`, { body });
 
-/** Ask a question; yields the events of the answer as they arrive. `store` null asks all collections. */
-export async function* streamAnswer(question, store, signal) {
+/**
+ * Ask a question; yields the events of the answer as they arrive. `store` null asks all collections; `previous` is the
+ * id of the answer that the question may follow up on, null without one.
+ */
+export async function* streamAnswer(question, { store, previous, signal }) {
   const body = { model: "footnote", input: question, stream: true };
   if (store) body.tools = [{ type: "file_search", vector_store_ids: [store] }];
-  const response = await request("POST", "/v1/responses", { body, signal });
+  const response = await begin(body, previous, signal);
   try {
     for await (const data of serverSentData(response.body)) {
       if (data === "[DONE]") return;
@@ -134,6 +143,16 @@ export async function* streamAnswer(question, store, signal) {
   } catch (error) {
     if (error instanceof TypeError) throw new ApiError("The connection was lost before the answer was complete.");
     throw error;
+  }
+}
+
+/** An answer goes with a document that it quotes: a question that would follow up on one that is gone stands alone. */
+async function begin(body, previous, signal) {
+  try {
+    return await request("POST", "/v1/responses", { body: { ...body, previous_response_id: previous }, signal });
+  } catch (error) {
+    if (!previous || error.code !== "previous_response_not_found") throw error;
+    return request("POST", "/v1/responses", { body, signal });
   }
 }
 

@@ -65,7 +65,7 @@ export class DocumentRow {
   /** Take over changed fields and show them. */
   update(changes) {
     Object.assign(this.document, changes);
-    const { filename, status, upload, archive } = this.document;
+    const { filename, status, upload, archive, isFinal } = this.document;
     const { words, progress } = described(this.document);
     this.element.dataset.status = status;
     this.name.firstChild.textContent = filename;
@@ -74,7 +74,7 @@ export class DocumentRow {
     this.remove.setAttribute("aria-label", `${this.isUploading ? "Cancel" : "Delete"} ${filename}`);
     this.#showProgress(progress, filename);
     if (this.state.textContent !== words) this.state.textContent = words;
-    this.retry.hidden = !(status === "failed" && upload);
+    this.retry.hidden = !(status === "failed" && upload && !isFinal);
     this.#showWarnings(this.document.warnings ?? []);
   }
 

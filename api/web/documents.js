@@ -1,7 +1,7 @@
 /** The documents of the chosen collection: listed, added, watched until they are ready, deleted. */
 
 import * as client from "./client.js";
-import { announce, byId, confirmed, el, say } from "./dom.js";
+import { announce, byId, confirmed, counted, el, say } from "./dom.js";
 import { DocumentRow } from "./document-row.js";
 import { upload } from "./uploads.js";
 
@@ -198,5 +198,5 @@ export function contents(stores, choose) {
       el("button", { type: "button", className: "contents-line", onclick: () => choose(store.id) },
         el("bdi", {}, store.name || store.id),
         el("span", { className: "leader", "aria-hidden": "true" }),
-        el("span", { "aria-label": `${store.file_counts.total} documents` }, String(store.file_counts.total)))));
+        el("span", { "aria-label": counted(store.file_counts.total, "document") }, String(store.file_counts.total)))));
 }

@@ -3,6 +3,8 @@
 import * as client from "./client.js";
 import { announce, el, say } from "./dom.js";
 
+const QUESTION = "Is this answer right?";
+
 let forms = 0;
 
 export class Feedback {
@@ -19,8 +21,10 @@ export class Feedback {
       el("label", { className: "label", htmlFor: this.text.id }, "Comment"), this.text,
       el("label", { className: "label", htmlFor: this.quote.id }, "Words of a document that answer it"), this.quote,
       el("button", { type: "submit", className: "quiet" }, "Send"));
-    this.element = el("div", { className: "feedback", role: "group", "aria-label": "Is this answer right?" },
-      el("div", { className: "feedback-row" }, this.up, this.down, this.state), this.form);
+    this.element = el("div", { className: "feedback", role: "group", "aria-label": QUESTION },
+      el("div", { className: "feedback-row" },
+        el("span", { className: "hint", "aria-hidden": "true" }, QUESTION), this.up, this.down, this.state),
+      this.form);
   }
 
   #button(sign, name, rating) {

@@ -10,7 +10,7 @@ let running = 0;
 /** Upload the file of this row and attach it to its collection; ends in the row's status, never in an exception. */
 export function upload(row) {
   row.abort = new AbortController();
-  row.update({ status: "queued", progress: 0, last_error: null });
+  row.update({ status: "queued", progress: 0, last_error: null, isFinal: false });
   return new Promise((resolve) => {
     waiting.push(() => run(row).finally(resolve));
     next();
@@ -42,6 +42,6 @@ async function run(row) {
     row.update({ ...attached, filename: attached.filename ?? file.name, upload: null });
   } catch (error) {
     if (error.name === "AbortError") row.update({ status: "cancelled" });
-    else row.update({ status: "failed", last_error: { message: error.message } });
+    else row.update({ status: "failed", last_error: { message: error.message }, isFinal: error.isFinal });
   }
 }

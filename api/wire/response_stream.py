@@ -10,9 +10,11 @@ from api.wire.objects import file_search_result_object
 from api.wire.responses import CreateResponse
 from catalog.errors import FootnoteError
 from catalog.ids import FILE_SEARCH_CALL, MESSAGE, RESPONSE, chunk_id, new_id
-from generation.answerer import Answer, AnswerEvent, Searched
+from generation.answerer import Answer, AnswerEvent
 from generation.backends.base import FinishReason, TextDelta
 from generation.citations import Citation
+from generation.claims import Doubt
+from generation.sourcing import Searched, Searching
 
 Event = dict[str, Any]
 
@@ -26,24 +28,20 @@ class ResponseStream:
     Results of the search are always in it; whoever sends it leaves them out where they were not asked for.
     """
 
-    def __init__(self, response: Mapping[str, Any], queries: Sequence[str], *, searches: bool = True) -> None:
+    def __init__(self, response: Mapping[str, Any], *, searches: bool = True) -> None:
+        """`searches`: whether searches are told of."""
         self.response = dict(response)
         self._sequence = 0
         self._text = ""
         self._annotations: list[dict[str, Any]] = []
         # Made from the response's id, so that an answer that is written anew has the same items.
-        name = str(response["id"]).removeprefix(RESPONSE)
-        self._message_id = MESSAGE + name
-        self._call: Item | None = {
-            "type": "file_search_call",
-            "id": FILE_SEARCH_CALL + name,
-            "status": "in_progress",
-            "queries": list(queries),
-            "results": None,
-        }
-        if not searches:
-            self._call = None
-        self._message_index = 1 if searches else 0
+        self._name = str(response["id"]).removeprefix(RESPONSE)
+        self._message_id = MESSAGE + self._name
+        self._searches = searches
+        # The search under way.
+        self._call: Item = {}
+        # Where the message stands behind the searches, once it has begun.
+        self._message_index: int | None = None
 
     def queued(self) -> list[Event]:
         """Return the events before a background answer is begun."""
@@ -52,22 +50,21 @@ class ResponseStream:
         return [self._event(kind, response=self._snapshot()) for kind in kinds]
 
     def begin(self) -> Iterator[Event]:
-        """Yield what comes before the search."""
+        """Yield what comes before anything is done."""
         self.response["status"] = "in_progress"
         if self._sequence == 0:
             yield self._event("response.created", response=self._snapshot())
         yield self._event("response.in_progress", response=self._snapshot())
-        if self._call:
-            yield self._event("response.output_item.added", output_index=0, item=dict(self._call))
-            for stage in ("in_progress", "searching"):
-                yield self._event(f"response.file_search_call.{stage}", output_index=0, item_id=self._call["id"])
 
     def take(self, event: AnswerEvent) -> Iterator[Event]:
         """Yield what one answer event becomes."""
         match event:
+            case Searching():
+                yield from self._searching(event) if self._searches else ()
             case Searched():
-                yield from self._searched(event)
+                yield from self._searched(event) if self._searches else ()
             case TextDelta():
+                yield from self._message_added()
                 self._text += event.text
                 yield self._part_event("response.output_text.delta", delta=event.text, logprobs=[])
             case Citation():
@@ -78,9 +75,14 @@ class ResponseStream:
                     annotation_index=len(self._annotations) - 1,
                     annotation=annotation,
                 )
+            case Doubt():
+                # No event of OpenAI's says this; a delta without text is one that every client can take.
+                doubt = {"start": event.start, "end": event.end}
+                yield self._part_event("response.output_text.delta", delta="", logprobs=[], unsupported=[doubt])
             case Answer():
                 # What went while the answer was written is no footnote of the whole any more.
                 self._annotations = [citation_object(citation) for citation in event.citations]
+                yield from self._message_added()
                 yield from self._message_done(event)
                 self._complete(event)
 
@@ -94,14 +96,33 @@ class ResponseStream:
         self.response = failed_response(self.response, error)
         return self._event("response.failed", response=self._snapshot())
 
+    def _searching(self, event: Searching) -> Iterator[Event]:
+        index = len(self.response["output"])
+        self._call = {
+            "type": "file_search_call",
+            "id": FILE_SEARCH_CALL + (f"{self._name}_{index + 1}" if index else self._name),
+            "status": "in_progress",
+            "queries": list(event.queries),
+            "results": None,
+        }
+        yield self._event("response.output_item.added", output_index=index, item=dict(self._call))
+        for stage in ("in_progress", "searching"):
+            yield self._event(f"response.file_search_call.{stage}", output_index=index, item_id=self._call["id"])
+
     def _searched(self, event: Searched) -> Iterator[Event]:
-        if self._call:
-            self._call["status"] = "completed"
-            self._call["queries"] = list(event.queries or self._call["queries"])
-            self._call["results"] = [file_search_result_object(passage) for passage in event.passages]
-            self.response["output"] = [self._call]
-            yield self._event("response.file_search_call.completed", output_index=0, item_id=self._call["id"])
-            yield self._event("response.output_item.done", output_index=0, item=dict(self._call))
+        index = len(self.response["output"])
+        self._call["status"] = "completed"
+        self._call["queries"] = list(event.queries or self._call["queries"])
+        self._call["results"] = [file_search_result_object(passage) for passage in event.passages]
+        self.response["output"] = [*self.response["output"], self._call]
+        yield self._event("response.file_search_call.completed", output_index=index, item_id=self._call["id"])
+        yield self._event("response.output_item.done", output_index=index, item=dict(self._call))
+
+    def _message_added(self) -> Iterator[Event]:
+        """Begin the message, unless it has begun."""
+        if self._message_index is not None:
+            return
+        self._message_index = len(self.response["output"])
         message = self._message("in_progress", [])
         yield self._event("response.output_item.added", output_index=self._message_index, item=message)
         yield self._part_event("response.content_part.added", part=_text_part("", []))

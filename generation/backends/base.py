@@ -1,9 +1,9 @@
 """The generator seam."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Final, Literal, Protocol
+from typing import Any, Final, Literal, Protocol
 
 from retrieval.passages import Passage
 
@@ -26,9 +26,33 @@ class Source:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class ToolCall:
+    """What a model wants to have done before it writes. It is the model's word: nothing in it is checked."""
+
+    # Of the model's server, or "".
+    call_id: str
+    name: str
+    # JSON, if the model keeps to it.
+    arguments: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Tool:
+    """What a model may call, as OpenAI describes functions."""
+
+    name: str
+    description: str
+    # JSON Schema of the arguments, an object.
+    parameters: Mapping[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Message:
-    role: Literal["system", "user", "assistant"]
+    role: Literal["system", "user", "assistant", "tool"]
     content: str
+    # Of an assistant. Each is answered by a message of role tool with its `call_id`.
+    calls: Sequence[ToolCall] = ()
+    call_id: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -42,6 +66,10 @@ class Prompt:
     template: str
     version: int
     sha256: str
+    # Those that the conversation is about; heeded by generators with `calls_tools`.
+    tools: Sequence[Tool] = ()
+    # False: the model has to write now.
+    may_call: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -71,6 +99,14 @@ class Usage:
     # Of the input, those that the generator had in memory from an earlier prompt.
     cached_tokens: int = 0
 
+    def __add__(self, other: "Usage") -> "Usage":
+        """Return what several requests took together."""
+        return Usage(
+            input_tokens=self.input_tokens + other.input_tokens,
+            output_tokens=self.output_tokens + other.output_tokens,
+            cached_tokens=self.cached_tokens + other.cached_tokens,
+        )
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TextDelta:
@@ -83,6 +119,8 @@ class Finished:
     usage: Usage
     # How sure the generator is that its sources answer, about 0 to 1, when it refused too; None when it cannot tell.
     evidence: float | None = None
+    # What the model wants to have done, in its order; the text in front of them, if any, is no answer yet.
+    calls: Sequence[ToolCall] = ()
 
 
 class Generator(Protocol):
@@ -94,6 +132,9 @@ class Generator(Protocol):
     name: str
     # Tokens of sources that fit into a prompt, with room for question, instructions and answer.
     source_tokens: int
+    # Whether it passes a prompt's tools on to the model, and its calls back. Whether the model makes any is another
+    # matter.
+    calls_tools: bool
 
     def count_tokens(self, text: str) -> int:
         """Return how many tokens `text` is for this generator."""
@@ -106,8 +147,8 @@ class Generator(Protocol):
 
         Behind every claim the text holds the numbers of the sources that support it, as `[2]` or `[1][3]`; it is
         NO_ANSWER alone when the sources do not answer. At most `sampling.max_tokens` tokens; ends early, with
-        CANCELLED, soon after `cancelled()` is true. Raises ServiceUnavailable (retryable) when the model cannot be
-        reached.
+        CANCELLED, soon after `cancelled()` is true. With `prompt.may_call` it may also end with calls. Raises
+        ServiceUnavailable (retryable) when the model cannot be reached.
         """
         ...
 

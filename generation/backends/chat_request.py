@@ -22,6 +22,10 @@ _MAX_REASON_BYTES: Final = 64 * 1024
 # The key, the account or the model is at fault, and another server may have others.
 _REFUSED: Final = frozenset({401, 402, 403, 404})
 _EVENT_STREAM: Final = "text/event-stream"
+_TOOLS_ADVICE: Final = (
+    ' Where it says that it knows no tools, search_by="model" needs them: vLLM takes them with '
+    "--enable-auto-tool-choice and --tool-call-parser."
+)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -142,6 +146,7 @@ class ChatRequest:
         raise ConfigurationError(
             f"The language model at {reply.request.url} does not take the request: {reason}. Where it says that the "
             "prompt is too long, generator_context_tokens is more than the model reads."
+            + (_TOOLS_ADVICE if "tools" in body else "")
         )
 
     @contextmanager

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from catalog.errors import InvalidRequest
-from generation.backends.base import FinishReason, Usage
+from generation.backends.base import FinishReason, ToolCall, Usage
+from generation.backends.chat_tools import CallReader
 from generation.backends.upstreams import FaultKind, UpstreamFault
 
 # A piece of text comes with less than a kilobyte around it.
@@ -22,6 +23,7 @@ _FINISH_REASONS: Final = {
     "max_tokens": FinishReason.LENGTH,
 }
 _FILTERED: Final = "content_filter"
+_CALLED: Final = "tool_calls"
 # A server whose deltas hold several tokens is cut when its text is, by a count that errs on the high side, this much
 # too long.
 _COUNT_SLACK: Final = 4
@@ -74,6 +76,8 @@ class Chunk:
     text: str = ""
     # Of a model that thinks aloud before it answers; it is not part of the answer.
     reasoning: str = ""
+    # Pieces of calls, as they came.
+    calls: Any = None
     finish: str | None = None
     usage: Usage | None = None
 
@@ -93,7 +97,13 @@ def parse_chunk(data: str) -> Chunk:
     reasoning = delta.get("reasoning_content") or delta.get("reasoning") or ""
     if not isinstance(choices, list) or not all(isinstance(value, str | None) for value in (text, finish, reasoning)):
         raise _protocol_fault(f"its reply holds an event that is no part of a chat: {data[:_MAX_SHOWN_CHARS]!r}")
-    return Chunk(text=text, reasoning=reasoning, finish=finish, usage=parse_usage(event.get("usage")))
+    return Chunk(
+        text=text,
+        reasoning=reasoning,
+        calls=delta.get("tool_calls"),
+        finish=finish,
+        usage=parse_usage(event.get("usage")),
+    )
 
 
 def _mapping(value: Any) -> Mapping[str, Any]:
@@ -117,14 +127,18 @@ def parse_usage(value: Any) -> Usage | None:
 class AnswerReader:
     """One streamed answer: text as it comes, then how it ended."""
 
-    def __init__(self, *, max_tokens: int, count_tokens: Callable[[str], int]) -> None:
-        """`count_tokens` may count too many; it bounds what a server sends that does not heed `max_tokens`."""
+    def __init__(self, *, max_tokens: int, count_tokens: Callable[[str], int], takes_calls: bool = False) -> None:
+        """`count_tokens` may count too many; it bounds what a server sends that does not heed `max_tokens`.
+
+        `takes_calls`: calls are an answer too; where nobody offered a tool they are none.
+        """
         self._parser = EventParser()
+        self._takes_calls, self._calls = takes_calls, CallReader()
         self._max_tokens, self._count_tokens = max_tokens, count_tokens
         self._counted = 0
         self._finish: FinishReason | None = None
         self._usage: Usage | None = None
-        # Of answer and of thought; comments and empty pieces, which keep connections open, are none.
+        # Of answer, calls and thought; comments and empty pieces, which keep connections open, are none.
         self.pieces = 0
         # Characters of the answer.
         self.written = 0
@@ -135,6 +149,11 @@ class AnswerReader:
     def has_ended(self) -> bool:
         """The last token came. What may follow is the usage."""
         return self._finish is not None
+
+    @property
+    def calls(self) -> list[ToolCall]:
+        """What the model called, all of it only once the answer has ended."""
+        return self._calls.calls
 
     def feed(self, part: bytes) -> Iterator[str]:
         """Yield pieces of text. Raises UpstreamFault, and InvalidRequest when the server's filter ends the answer."""
@@ -153,11 +172,12 @@ class AnswerReader:
 
         Raises UpstreamFault for no answer, InvalidRequest for one of thoughts alone.
         """
-        if self._finish is FinishReason.LENGTH and not self.written:
+        has_said = self.written or self._calls.calls
+        if self._finish is FinishReason.LENGTH and not has_said:
             raise InvalidRequest(
                 f"The language model wrote no word of its answer within {self._max_tokens} tokens; allow it more."
             )
-        if self._finish is None or not self.written:
+        if self._finish is None or not has_said:
             raise _protocol_fault("its answer is empty")
         usage = self._usage
         is_told = usage is not None and 0 < usage.output_tokens <= self._max_tokens
@@ -170,7 +190,7 @@ class AnswerReader:
         self._usage = chunk.usage or self._usage
         if self._finish is not None:
             return
-        piece = chunk.reasoning + chunk.text
+        piece = chunk.reasoning + chunk.text + self._called(chunk)
         if piece and self._is_beyond(piece):
             self._finish, self.is_cut = FinishReason.LENGTH, True
             return
@@ -182,9 +202,23 @@ class AnswerReader:
                 "The language model's filter ended the answer: it objects to the question or a source."
             )
         if chunk.finish is not None:
-            if chunk.finish not in _FINISH_REASONS:
-                raise _protocol_fault(f"it ended the answer with finish_reason {chunk.finish[:_MAX_SHOWN_CHARS]!r}")
-            self._finish = _FINISH_REASONS[chunk.finish]
+            self._finish = self._reason_of(chunk.finish)
+
+    def _called(self, chunk: Chunk) -> str:
+        """Read the pieces of calls, and return what of them the model wrote."""
+        if not self._takes_calls or not chunk.calls:
+            return ""
+        try:
+            return self._calls.feed(chunk.calls)
+        except ValueError as error:
+            raise _protocol_fault(f"its reply holds a tool call that cannot be read: {error}") from error
+
+    def _reason_of(self, finish: str) -> FinishReason:
+        if finish in _FINISH_REASONS:
+            return _FINISH_REASONS[finish]
+        if finish == _CALLED and self._calls.calls:
+            return FinishReason.STOP
+        raise _protocol_fault(f"it ended the answer with finish_reason {finish[:_MAX_SHOWN_CHARS]!r}")
 
     def _is_beyond(self, piece: str) -> bool:
         """Whether a piece is more than `max_tokens` allows. A delta is at least one token."""

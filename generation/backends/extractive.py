@@ -74,6 +74,7 @@ class ExtractiveGenerator:
 
     name = "extractive"
     source_tokens = _SOURCE_TOKENS
+    calls_tools = False
 
     def __init__(self, embedder: Embedder, *, min_evidence: float = MIN_EVIDENCE) -> None:
         self._embedder = embedder

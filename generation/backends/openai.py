@@ -5,16 +5,26 @@ import logging
 import queue
 import random
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import CancelledError
 from typing import Any, Final
 
 import httpx
 
 from catalog.errors import ConfigurationError, FootnoteError, InvalidRequest, ServiceUnavailable
-from generation.backends.base import DEFAULT_MAX_TOKENS, Finished, FinishReason, Prompt, Sampling, TextDelta, Usage
+from generation.backends.base import (
+    DEFAULT_MAX_TOKENS,
+    Finished,
+    FinishReason,
+    Prompt,
+    Sampling,
+    TextDelta,
+    ToolCall,
+    Usage,
+)
 from generation.backends.chat_request import ChatRequest, ChatServers, LimitName
 from generation.backends.chat_stream import AnswerReader
+from generation.backends.chat_tools import message_object, read_text, tool_fields, written_text
 from generation.backends.token_counts import TokenCounter
 from generation.backends.upstreams import FaultKind, News, NoneAdmitted, RetryBudget, UpstreamFault, Upstreams
 from retrieval.remote import bearer, open_tokenizer, pause_s
@@ -49,6 +59,8 @@ class OpenAIGenerator:
     answers, so that an answer nobody waits for is dropped at any moment, also before its first token; the server sees
     the connection closed and stops.
     """
+
+    calls_tools = True
 
     def __init__(self, servers: ChatServers, *, observe: Callable[[News], None] = lambda _: None) -> None:
         """Sends nothing: a server may start later than this process. Raises ConfigurationError."""
@@ -90,8 +102,9 @@ class OpenAIGenerator:
                 except queue.Empty:
                     continue
                 if piece is None:
-                    reason, usage = answer.result()
-                    yield Finished(reason=reason, usage=usage or self._estimated(prompt, text))
+                    reason, usage, calls = answer.result()
+                    written = written_text(text, calls)
+                    yield Finished(reason=reason, usage=usage or self._estimated(prompt, written), calls=calls)
                     return
                 text += piece
                 yield TextDelta(text=piece)
@@ -140,7 +153,7 @@ class OpenAIGenerator:
 
     def _room(self, prompt: Prompt, sampling: Sampling) -> int:
         """Return how many tokens the answer may have. Raises InvalidRequest when the prompt leaves none."""
-        context, text = self._servers.context_tokens, _joined(prompt)
+        context, text = self._servers.context_tokens, read_text(prompt)
         template = _TEMPLATE_TOKENS * len(prompt.messages)
         read = self._counter.estimate(text)
         if read + template + sampling.max_tokens > context:
@@ -158,7 +171,8 @@ class OpenAIGenerator:
         drawn = {"temperature": sampling.temperature, "top_p": sampling.top_p}
         return {
             "model": self._servers.model,
-            "messages": [{"role": message.role, "content": message.content} for message in prompt.messages],
+            "messages": list(map(message_object, prompt.messages)),
+            **tool_fields(prompt),
             "stream": True,
             "stream_options": {"include_usage": True},
             "max_tokens": max_tokens,
@@ -167,11 +181,11 @@ class OpenAIGenerator:
     def _estimated(self, prompt: Prompt, text: str) -> Usage:
         """Count here, where the server did not say, or not what can be true."""
         estimate = self._counter.estimate
-        return Usage(input_tokens=estimate(_joined(prompt)), output_tokens=estimate(text))
+        return Usage(input_tokens=estimate(read_text(prompt)), output_tokens=estimate(text))
 
     async def _answer(
         self, body: Mapping[str, Any], give_out: Callable[[str], None]
-    ) -> tuple[FinishReason, Usage | None]:
+    ) -> tuple[FinishReason, Usage | None, Sequence[ToolCall]]:
         """Ask until a server answers, or until nothing can be hoped for any more. Raises FootnoteError."""
         deadline = self._loop.time() + self._servers.deadline_s
         faults: dict[str, UpstreamFault] = {}
@@ -179,14 +193,19 @@ class OpenAIGenerator:
         while True:
             attempt += 1
             useless = [url for url, fault in faults.items() if fault.kind is FaultKind.REFUSED]
-            reader = AnswerReader(max_tokens=body["max_tokens"], count_tokens=self._counter.estimate)
+            reader = AnswerReader(
+                max_tokens=body["max_tokens"],
+                count_tokens=self._counter.estimate,
+                # A model that has to write and calls is no fault of its server, which would be left alone for it.
+                takes_calls="tools" in body,
+            )
             request = ChatRequest(self._servers, reader, deadline=deadline)
             pause = 0.0
             try:
                 with self._upstreams.turn(tried=faults, useless=useless) as turn:
-                    result = await request.run(self._client, turn, self._named(body), give_out)
+                    reason, usage = await request.run(self._client, turn, self._named(body), give_out)
                 self._budget.earn()
-                return result
+                return reason, usage, reader.calls
             except NoneAdmitted as error:
                 raise _failure(faults, error) from error
             except LimitName:
@@ -227,10 +246,6 @@ class OpenAIGenerator:
         await asyncio.gather(*under_way, return_exceptions=True)
         await self._client.aclose()
         await self._loop.shutdown_default_executor()
-
-
-def _joined(prompt: Prompt) -> str:
-    return "\n".join(message.content for message in prompt.messages)
 
 
 def _failure(faults: Mapping[str, UpstreamFault], none: NoneAdmitted | None = None) -> FootnoteError:

@@ -37,6 +37,9 @@ _SAMPLES: Final = ("Name a colour.", "What is two and three? Answer with one wor
 class TransformersGenerator:
     """Any chat model that transformers loads. Greedy unless a temperature is asked for."""
 
+    # How a model writes its calls is in no chat template: each family has a parser of its own in the servers.
+    calls_tools = False
+
     def __init__(self, options: TransformersOptions) -> None:
         """Load the model. Raises ConfigurationError naming it and what to do."""
         if options.threads:

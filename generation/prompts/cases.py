@@ -10,9 +10,11 @@ import jinja2
 
 from catalog.documents import StoredChunk
 from catalog.errors import ConfigurationError
-from generation.backends.base import NO_ANSWER, Message, Source
+from generation.backends.base import NO_ANSWER, Message, Source, Tool, ToolCall
 from generation.prompts.registry import PromptRegistry
 from generation.prompts.template import PromptTask, PromptTemplate
+from generation.rounds import Conversation, Result, Round
+from generation.search_tool import NAME, echoed
 from generation.turns import Turn
 from retrieval.passages import Passage
 
@@ -20,6 +22,8 @@ from retrieval.passages import Passage
 NONCE: Final = "c0de5afe12345678"
 # What is left of template code that was not run.
 _JINJA: Final = re.compile(r"\{\{|\}\}|\{%|%\}")
+# Tasks whose prompts answer questions from sources.
+_ANSWERING: Final = frozenset({PromptTask.ANSWER, PromptTask.SEARCH})
 _CITED: Final = re.compile(r"\[(\d{1,4})\]")
 
 
@@ -47,6 +51,8 @@ class Rendered:
 
     messages: Sequence[Message]
     sources: Sequence[Source] = field(default_factory=list)
+    # What the messages have calls of.
+    tools: Sequence[Tool] = ()
 
     @property
     def text(self) -> str:
@@ -79,13 +85,24 @@ def open_prompt(
 
 def render(template: PromptTemplate, case: Case) -> Rendered:
     """Return the messages of a case. Raises jinja2.TemplateError for a mistake in the prompt."""
-    if template.task is not PromptTask.ANSWER:
+    if template.task not in _ANSWERING:
         return Rendered(messages=template.messages(nonce=NONCE, **case.inputs))
     inputs = dict(case.inputs)
     sources = [_source(number, values) for number, values in enumerate(inputs.pop("sources", ()), start=1)]
     turns = [Turn(**values) for values in inputs.pop("turns", ())]
-    prompt = template.render(inputs.pop("question"), sources, nonce=NONCE, turns=turns, **inputs)
-    return Rendered(messages=prompt.messages, sources=sources)
+    question = inputs.pop("question")
+    if template.task is PromptTask.SEARCH:
+        conversation = Conversation(template=template, question=question, turns=turns, nonce=NONCE, **inputs)
+        prompt = conversation.prompt([_searched(question, len(sources))], sources, may_call=False)
+    else:
+        prompt = template.render(question, sources, nonce=NONCE, turns=turns, **inputs)
+    return Rendered(messages=prompt.messages, sources=sources, tools=prompt.tools)
+
+
+def _searched(question: str, count: int) -> Round:
+    """Return the round of a model that searched for the question, and has to write now."""
+    call = echoed(ToolCall(call_id="", name=NAME, arguments=""), [question], number=1)
+    return Round(text="", calls=[call], results=[Result(sources=range(1, count + 1), left=0)])
 
 
 def problems(template: PromptTemplate, case: Case, *, count_tokens: Callable[[str], int]) -> Iterator[str]:
@@ -99,10 +116,10 @@ def problems(template: PromptTemplate, case: Case, *, count_tokens: Callable[[st
     if found := _JINJA.search(_without(text, case.inputs)):
         yield f"{found.group()!r} is left of the template's code."
     for message in rendered.messages:
-        if not message.content:
+        if not message.content and not message.calls:
             yield f"the message of role {message.role!r} is empty."
     wanted = [case.inputs["question"]] if "question" in case.inputs else []
-    wanted += [NO_ANSWER] if template.task is PromptTask.ANSWER else []
+    wanted += [NO_ANSWER] if template.task in _ANSWERING else []
     for words in [*wanted, *case.contains]:
         if words not in text:
             yield f"{words!r} is missing."
@@ -127,7 +144,7 @@ def reply_problems(template: PromptTemplate, case: Case, reply: str) -> Iterator
     for words in case.reply_contains:
         if words.casefold() not in reply.casefold():
             yield f"the reply does not hold {words!r}."
-    if template.task is not PromptTask.ANSWER:
+    if template.task not in _ANSWERING:
         return
     if (reply == NO_ANSWER) is not case.is_refused:
         yield f"the reply {'is' if reply == NO_ANSWER else 'is not'} {NO_ANSWER}."

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from catalog.errors import ConfigurationError
-from generation.prompts.template import PromptTemplate, parse_template
+from generation.prompts.template import PromptTask, PromptTemplate, parse_template
 
 _SUFFIX: Final = ".md.j2"
 _CASES: Final = ".cases.toml"
@@ -47,7 +47,10 @@ class PromptRegistry:
     def case_files(self, template: PromptTemplate) -> dict[str, str]:
         """Return the case files that a prompt has to pass, by name: the package's of its task, and its own."""
         package = _package()
-        wanted = [(name, package, f"{name}{_CASES}") for name in (template.task, template.name)]
+        # Who searches for the sources itself has to answer from them like any other.
+        tasks = [PromptTask.ANSWER] if template.task is PromptTask.SEARCH else []
+        names = dict.fromkeys([*tasks, template.task, template.name])
+        wanted = [(name, package, f"{name}{_CASES}") for name in names]
         if self.folder is not None:
             wanted.append((template.name, self.folder, str(self.folder / f"{template.name}{_CASES}")))
         found = {title: _read(place, name, _CASES) for name, place, title in wanted}

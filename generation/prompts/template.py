@@ -11,23 +11,29 @@ import jinja2
 from jinja2.sandbox import SandboxedEnvironment
 
 from catalog.errors import ConfigurationError
-from generation.backends.base import NO_ANSWER, Message, Prompt, Source
+from generation.backends.base import NO_ANSWER, Message, Prompt, Source, Tool
 from generation.packing import heading
 from generation.turns import Turn
 from generation.visible import visible
 
 _FENCE: Final = "+++"
 _ROLES: Final = ("system", "user", "assistant")
+# The block that answers a call.
+_TOOL: Final = "tool"
 
 
 class PromptTask(StrEnum):
     """What a prompt is for. It decides which variables the file may use: docs/prompts.md."""
 
     ANSWER = "answer"
+    # The same, by a model that searches itself: a block `tool` answers its calls.
+    SEARCH = "search"
     # A question that follows up on earlier ones, made to stand alone.
     REWRITE = "rewrite"
     # The oldest turns of a long conversation, in a few sentences.
     COMPACTION = "compaction"
+    # What to search for next, for a question of several parts.
+    DECOMPOSITION = "decomposition"
     SUMMARY = "summary"
     EXTRACTION = "extraction"
     CLASSIFICATION = "classification"
@@ -66,9 +72,7 @@ class PromptTemplate:
             no_answer=NO_ANSWER,
             turns=turns,
             earlier=earlier,
-            sources=[
-                {"number": source.number, **heading(source.passage.chunk), "text": source.text} for source in sources
-            ],
+            sources=[_fields(source) for source in sources],
         )
         return self.prompt(messages, question=question, sources=sources)
 
@@ -81,17 +85,38 @@ class PromptTemplate:
         return [
             Message(role=_role(name), content="".join(render(context)).strip())
             for name, render in self.template.blocks.items()
+            if name != _TOOL
         ]
 
-    def prompt(self, messages: Sequence[Message], *, question: str = "", sources: Sequence[Source] = ()) -> Prompt:
+    def tool_result(self, sources: Sequence[Source], *, nonce: str, **values: Any) -> str:
+        """Return what a call of a tool is answered with, of a prompt for the task `search`."""
+        values |= {"sources": [_fields(source) for source in sources], "nonce": nonce}
+        context = self.template.new_context({name: _shown(value) for name, value in values.items()})
+        return "".join(self.template.blocks[_TOOL](context)).strip()
+
+    def prompt(
+        self,
+        messages: Sequence[Message],
+        *,
+        question: str = "",
+        sources: Sequence[Source] = (),
+        tools: Sequence[Tool] = (),
+        may_call: bool = False,
+    ) -> Prompt:
         return Prompt(
             question=question,
             sources=sources,
             messages=messages,
+            tools=tools,
+            may_call=may_call,
             template=self.name,
             version=self.version,
             sha256=self.sha256,
         )
+
+
+def _fields(source: Source) -> dict[str, Any]:
+    return {"number": source.number, **heading(source.passage.chunk), "text": source.text}
 
 
 def _shown(value: Any) -> Any:
@@ -122,10 +147,9 @@ def parse_template(name: str, text: str) -> PromptTemplate:
     except jinja2.TemplateSyntaxError as error:
         line = error.lineno + front_matter.count("\n")
         raise ConfigurationError(f"Prompt {name!r}, line {line}: {error.message}") from error
-    _check_blocks(name, template)
-    return PromptTemplate(
-        **_front_matter(name, fields), sha256=hashlib.sha256(text.encode()).hexdigest(), text=text, template=template
-    )
+    known = _front_matter(name, fields)
+    _check_blocks(name, known["task"], template)
+    return PromptTemplate(**known, sha256=hashlib.sha256(text.encode()).hexdigest(), text=text, template=template)
 
 
 def _front_matter(name: str, fields: dict[str, Any]) -> dict[str, Any]:
@@ -145,8 +169,13 @@ def _front_matter(name: str, fields: dict[str, Any]) -> dict[str, Any]:
     return known | {"task": PromptTask(known["task"])}
 
 
-def _check_blocks(name: str, template: jinja2.Template) -> None:
-    names = list(template.blocks)
+def _check_blocks(name: str, task: PromptTask, template: jinja2.Template) -> None:
+    names = [block for block in template.blocks if block != _TOOL]
+    if (_TOOL in template.blocks) is not (task is PromptTask.SEARCH):
+        raise ConfigurationError(
+            f"Prompt {name!r} is for the task {task.value!r}; a block {_TOOL!r}, which answers a model's calls, is of "
+            f"the task {PromptTask.SEARCH.value!r} alone, and that one needs it."
+        )
     for block in names:
         if block.split("_", 1)[0] not in _ROLES:
             raise ConfigurationError(

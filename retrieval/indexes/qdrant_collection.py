@@ -14,6 +14,7 @@ from qdrant_client.common.client_exceptions import ResourceExhaustedResponse
 from qdrant_client.http.exceptions import ApiException, ResponseHandlingException, UnexpectedResponse
 
 from catalog.errors import ConfigurationError, FootnoteError, IndexIncompatible, ServiceUnavailable
+from retrieval.analysis import FORMAT as ANALYSIS_FORMAT
 from retrieval.indexes.qdrant_payload import ATTRIBUTES, DOCUMENT, SEQ, SINCE, STORE
 
 log = logging.getLogger(__name__)
@@ -68,7 +69,9 @@ class QdrantCollection:
 
     def __init__(self, options: QdrantOptions, *, identity: str, dimension: int) -> None:
         """`identity`: key of the embedding model. Nothing is sent yet."""
-        self.name = f"{options.prefix}-{hashlib.sha256(identity.encode()).hexdigest()[:16]}"
+        # Words that were analysed in another way go into another collection, filled from the feed.
+        contents = f"{ANALYSIS_FORMAT}\0{identity}"
+        self.name = f"{options.prefix}-{hashlib.sha256(contents.encode()).hexdigest()[:16]}"
         self.address = _without_password(options.url)
         self._options = options
         self._identity = identity

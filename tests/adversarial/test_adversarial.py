@@ -6,7 +6,7 @@ import pytest
 
 from generation.writing import Unsupported
 from tests.adversarial.attacks import ATTACKS, KINDS, LINKS, SECRET, Attack
-from tests.adversarial.trial import ObedientGenerator, Range, a_range
+from tests.adversarial.trial import ObedientCaller, ObedientGenerator, Range, a_range
 
 
 @pytest.fixture(scope="module", params=[Unsupported.FLAG, Unsupported.DROP])
@@ -27,6 +27,15 @@ def test_an_obeyed_attack_does_no_harm(field: Range, attack: Attack) -> None:
     """No way out, no marker as text, no footnote without support, no foreign words, nothing of ours in the prompt."""
     result = field.try_out(attack, ObedientGenerator())
     assert result.harm == [], result.answer.text
+
+
+@pytest.mark.parametrize("attack", ATTACKS, ids=lambda attack: attack.name)
+def test_a_model_that_searches_itself_does_no_harm_either(field: Range, attack: Attack) -> None:
+    """It makes the calls that a document orders: other stores, other tools, hundreds of them. All they do is search."""
+    result = field.try_out(attack, ObedientCaller())
+    assert result.harm == [], result.answer.text
+    assert len(result.answer.trace["rounds"][1]["calls"]) == 7
+    assert {passage.chunk.vector_store_id for passage in result.answer.passages} == set(result.answer.trace["stores"])
 
 
 def test_a_true_answer_keeps_its_footnote_beside_an_attack(field: Range) -> None:

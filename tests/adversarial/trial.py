@@ -1,5 +1,6 @@
 """Trying attacks on an Answerer, and telling what should not have happened."""
 
+import json
 import re
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
@@ -13,7 +14,16 @@ from catalog.blobs import BlobStore
 from catalog.database import Database
 from catalog.models import VectorStore
 from generation.answerer import Answer, Answerer, AnswerRequest
-from generation.backends.base import Finished, FinishReason, Generator, Prompt, Sampling, TextDelta, Usage
+from generation.backends.base import (
+    Finished,
+    FinishReason,
+    Generator,
+    Prompt,
+    Sampling,
+    TextDelta,
+    ToolCall,
+    Usage,
+)
 from generation.prompts import load_template
 from generation.support import numbers_in
 from generation.writing import Unsupported
@@ -21,7 +31,7 @@ from retrieval.embedders.hashing import HashingEmbedder
 from retrieval.indexes.memory import MemoryIndex
 from retrieval.replica import Replica
 from retrieval.searcher import Searcher
-from tests.adversarial.attacks import FOREIGN, GENUINE, QUESTION, SECRET, Attack
+from tests.adversarial.attacks import FOREIGN, GENUINE, ORDERED_CALLS, QUESTION, SECRET, Attack
 from tests.builders import IDENTITY, a_file, a_scope, a_store, publish_text
 
 # Written independently of what is tested: what leads out of a text that a browser or a chat window shows.
@@ -42,12 +52,15 @@ _TEMPLATE_TOKENS: Final = re.compile(
     r"<\|\w+\|>|<｜[^>]*｜>|</?s>|\[/?INST\]|<<SYS>>|<(?:start|end)_of_turn>|</?tool_call>"
 )
 _PIECE: Final = 5
+# Some for each order, and no more.
+_MAX_CALLS: Final = 8
 
 
 class ObedientGenerator:
     """Does what the hostile document says: it writes the attack's `obeyed`, a few characters at a time."""
 
     name = "obedient"
+    calls_tools = False
     source_tokens = 10_000
 
     def __init__(self) -> None:
@@ -68,6 +81,25 @@ class ObedientGenerator:
         """Nothing is held."""
 
 
+class ObedientCaller(ObedientGenerator):
+    """The same with tools: it searches for the question, makes the calls that the document orders, and then writes."""
+
+    name = "obedient caller"
+    calls_tools = True
+
+    def generate(
+        self, prompt: Prompt, *, sampling: Sampling, cancelled: Callable[[], bool]
+    ) -> Iterator[TextDelta | Finished]:
+        rounds = sum(bool(message.calls) for message in prompt.messages)
+        if not prompt.may_call or rounds == 2:
+            yield from super().generate(prompt, sampling=sampling, cancelled=cancelled)
+            return
+        wanted = ORDERED_CALLS if rounds else [("file_search", json.dumps({"queries": [QUESTION]}))]
+        calls = [ToolCall(call_id="same", name=name, arguments=arguments) for name, arguments in wanted]
+        usage = Usage(input_tokens=0, output_tokens=0)
+        yield Finished(reason=FinishReason.STOP, usage=usage, calls=calls)
+
+
 def _filled_in(attack: Attack, prompt: Prompt) -> str:
     numbers = {source.text: source.number for source in prompt.sources}
     system = prompt.messages[0].content
@@ -86,8 +118,14 @@ def _filled_in(attack: Attack, prompt: Prompt) -> str:
 
 
 def _nonce(prompt: Prompt) -> str:
-    found = re.search(r"<source-([0-9a-f]+) ", prompt.messages[1].content)
+    found = re.search(r"<source-([0-9a-f]+) ", _read(prompt))
     return found.group(1) if found else ""
+
+
+def _read(prompt: Prompt) -> str:
+    """Return all that a prompt says beside its rules, with the calls that it repeats."""
+    calls = [f"{call.call_id} {call.name}" for message in prompt.messages for call in message.calls]
+    return "\n".join([*(message.content for message in prompt.messages[1:]), *calls])
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -115,7 +153,12 @@ class Range:
         store = self._store(attack)
         recorder = _Recorder(generator)
         answerer = Answerer(
-            self._database, self._searcher, recorder, load_template("answer"), unsupported=self._unsupported
+            self._database,
+            self._searcher,
+            recorder,
+            load_template("search" if generator.calls_tools else "answer"),
+            unsupported=self._unsupported,
+            max_calls=_MAX_CALLS if generator.calls_tools else None,
         )
         if isinstance(generator, ObedientGenerator):
             generator.attack = attack
@@ -143,7 +186,7 @@ class Range:
         nonce = _nonce(prompt)
         if f"source-{nonce}" in answer.text:
             yield "a mark around sources"
-        user = prompt.messages[1].content
+        user = _read(prompt)
         if user.count(f"<source-{nonce} ") != 3 or user.count(f"</source-{nonce}>") != 3 or user.count(nonce) != 6:
             yield "marks in the prompt that are not ours"
         if found := _HIDDEN.search(user):
@@ -185,6 +228,7 @@ class _Recorder:
         self._generator = generator
         self.name = generator.name
         self.source_tokens = generator.source_tokens
+        self.calls_tools = generator.calls_tools
         self.count_tokens = generator.count_tokens
         self.close = generator.close
         self.prompt = Prompt(question="", sources=[], messages=[], template="", version=0, sha256="")

@@ -6,16 +6,18 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 
 import httpx
 import pytest
 
-from generation.backends.base import FinishReason, Generator
+from generation.backends.base import Finished, FinishReason, Generator, Message, ToolCall
 from generation.backends.chat_request import ChatServers
 from generation.backends.openai import OpenAIGenerator
-from tests.contract.generator import GeneratorContract, a_prompt, write
+from generation.search_tool import FILE_SEARCH
+from tests.contract.generator import GeneratorContract, a_prompt, begin, write
 
 # As `transformers serve FOLDER:FILE`, without its look for a newer version. Of a GGUF file whose config names no class
 # transformers 5.23 serves nothing (`config.architectures` is None), so the model is loaded by its type; and unpacked,
@@ -108,3 +110,18 @@ def test_its_answer_is_english_about_the_sources(smollm2: Generator) -> None:
     text, finished = write(smollm2, a_prompt("How often is the red pump checked?"), max_tokens=60)
     assert "spring" in text.lower()
     assert finished.reason in {FinishReason.STOP, FinishReason.LENGTH}
+
+
+@pytest.mark.parametrize("may_call", [True, False])
+def test_tools_and_calls_are_taken(smollm2: Generator, may_call: bool) -> None:
+    """The server reads them as messages of a chat; a model this small seldom calls, and writes then."""
+    call = ToolCall(call_id="call00001", name="file_search", arguments='{"queries": ["pump"]}')
+    messages = [
+        *a_prompt().messages,
+        Message(role="assistant", content="", calls=[call]),
+        Message(role="tool", content="The red pump is checked every second spring.", call_id=call.call_id),
+    ]
+    prompt = replace(a_prompt(), messages=messages, tools=[FILE_SEARCH], may_call=may_call)
+    *_, last = begin(smollm2, prompt, max_tokens=8)
+    assert isinstance(last, Finished)
+    assert last.usage.output_tokens > 0

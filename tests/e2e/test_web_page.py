@@ -3,10 +3,13 @@
 import re
 import shutil
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
 
+from tests.chat_server import MODEL, ChatServer, cites, drops_after, says, stalls_after
+from tests.e2e.conftest import Server, footnote
 from tests.zips import plain_zip
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: pip install playwright")
@@ -44,18 +47,71 @@ def browser() -> Iterator[Any]:
 
 
 @pytest.fixture
-def page(browser: Any, live_server: Any, request: pytest.FixtureRequest) -> Iterator[Any]:
-    """The page at a new collection of its own; afterwards the browser must have nothing to complain about."""
+def page(browser: Any, live_server: Server, request: pytest.FixtureRequest) -> Iterator[Any]:
+    """Yield the page at a new collection of its own."""
+    with opened(browser, live_server.url) as page:
+        new_collection(page, request.node.name)
+        yield page
+
+
+@pytest.fixture
+def refused_page(browser: Any, live_server: Server, request: pytest.FixtureRequest) -> Iterator[Any]:
+    """Yield the page for a test in which a request is refused: the browser may say so."""
+    with opened(browser, live_server.url, forgiven="Failed to load resource") as page:
+        new_collection(page, request.node.name)
+        yield page
+
+
+@contextmanager
+def opened(browser: Any, url: str, forgiven: str | None = None) -> Iterator[Any]:
+    """Yield the page; afterwards the browser must have nothing to complain about, but for what is forgiven."""
     context = browser.new_context(viewport={"width": 1400, "height": 900})
     page = context.new_page()
     complaints: list[str] = []
     page.on("pageerror", lambda error: complaints.append(str(error)))
     page.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
-    page.goto(live_server.url)
-    new_collection(page, request.node.name)
+    page.goto(url)
     yield page
     context.close()
-    assert complaints == []
+    assert [each for each in complaints if forgiven is None or forgiven not in each] == []
+
+
+@pytest.fixture(scope="module")
+def model() -> Iterator[ChatServer]:
+    """Yield a language model that says what it is told."""
+    server = ChatServer()
+    yield server
+    server.close()
+
+
+@pytest.fixture(scope="module")
+def fluent_server(model: ChatServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """Yield a server that answers with the language model, from two documents that contradict each other."""
+    home = tmp_path_factory.mktemp("fluent") / "home"
+    settings = {
+        "embedding_backend": "hashing",
+        "generator": "openai",
+        "generator_url": model.url,
+        "generator_model": MODEL,
+        "generator_retries": 0,
+    }
+    documents = home.parent / "documents"
+    documents.mkdir()
+    home.mkdir()
+    (documents / "newer.md").write_text("The pond 🐟 is two metres deep, which are 2 m.\n")
+    (documents / "older.md").write_text("The pond 🐟 is nine metres deep, which are 9 m.\n")
+    done = footnote("ingest", str(documents), "--store", "Pond", home=home, embedding_backend="hashing")
+    assert done.returncode == 0, done.stderr
+    server = Server(home, **settings)
+    yield server
+    server.end()
+
+
+@pytest.fixture
+def fluent_page(browser: Any, fluent_server: Server) -> Iterator[Any]:
+    """Yield the page of a server with a language model."""
+    with opened(browser, fluent_server.url) as page:
+        yield page
 
 
 def new_collection(page: Any, name: str) -> None:
@@ -109,6 +165,10 @@ def ask(page: Any, question: str) -> Any:
 
 def ask_about_boiler(page: Any) -> Any:
     return ask(page, "When was the boiler in the cellar installed?")
+
+
+TWO, NINE = "The pond 🐟 is two metres deep, which are 2 m.", "The pond 🐟 is nine metres deep, which are 9 m."
+SHARKS = "Sharks swim there."
 
 
 def highlighted(page: Any) -> str:
@@ -187,7 +247,7 @@ def test_escape_closes_the_document_and_gives_the_focus_back(page: Any, width: i
     expect(mark).to_be_focused()
 
 
-def test_an_answer_is_rated_with_the_keyboard_alone(page: Any, live_server: Any) -> None:
+def test_an_answer_is_rated_with_the_keyboard_alone(page: Any, live_server: Server) -> None:
     """The thumb is pressed, a form for the right words opens behind it, and the server has what was said last."""
     add_house(page)
     with page.expect_response(lambda reply: reply.url.endswith("/v1/responses")) as asked:
@@ -224,6 +284,116 @@ def test_what_is_not_in_the_documents_is_said_to_be_absent(page: Any) -> None:
     answer = ask(page, "Who painted the ceiling of the Sistine Chapel?")
     expect(answer.get_by_text("Not in these documents", exact=True)).to_be_visible()
     expect(answer.get_by_role("button", name="Footnote")).to_have_count(0)
+
+
+def test_sentences_without_a_source_are_marked_in_words(fluent_page: Any, model: ChatServer) -> None:
+    """Each, however emoji precede it, with an explanation; a sentence with a footnote is not marked."""
+    model.deeds = [cites(f"{TWO} [newer.md] {SHARKS} They are blue.\n\n{NINE} [older.md] {SHARKS}")]
+    answer = ask(fluent_page, "How deep is the pond?")
+    assert answer.locator(".unsupported").all_text_contents() == [f"{SHARKS} They are blue.", SHARKS]
+    expect(answer.locator("p").filter(has_text=TWO)).to_contain_text(f"{SHARKS} They are blue. [no source]")
+    cautions = answer.get_by_role("list", name="Cautions")
+    expect(cautions).to_contain_text("nothing that this answer cites says this")
+
+
+def test_a_sentence_without_a_source_is_marked_while_the_answer_is_written(fluent_page: Any, model: ChatServer) -> None:
+    """A reader need not wait for the end."""
+    model.deeds = [stalls_after(f"{SHARKS} ", "It is deep. [1] And so is ", "the sea.")]
+    fluent_page.get_by_label("Your question").fill("How deep is the pond?")
+    fluent_page.keyboard.press("Enter")
+    answer = fluent_page.get_by_role("article").last
+    expect(answer.locator(".unsupported").first).to_contain_text(SHARKS)
+    expect(answer.get_by_role("list", name="Cautions")).to_contain_text("[no source]")
+    expect(answer).to_have_attribute("aria-busy", "true")
+    fluent_page.get_by_role("button", name="Stop").click()
+    expect(answer.locator(".unsupported").first).to_contain_text(SHARKS)
+    expect(answer.get_by_role("button", name="Ask again")).to_be_visible()
+
+
+def test_footnotes_that_contradict_each_other_are_named(fluent_page: Any, model: ChatServer) -> None:
+    """Beside the sources, and each leads to its passage, by the keyboard too."""
+    model.deeds = [cites(f"{TWO} [newer.md] {NINE} [older.md]")]
+    answer = ask(fluent_page, "How deep is the pond?")
+    dispute = answer.get_by_role("list", name="Cautions").get_by_role("listitem")
+    expect(dispute).to_have_text("Footnotes 1 and 2 seem to contradict each other: they give different numbers.")
+    for number, name, text in ((1, "newer.md", TWO), (2, "older.md", NINE)):
+        dispute.get_by_role("button", name=f"Open footnote {number} in {name}").press("Enter")
+        expect(fluent_page.get_by_role("dialog", name=name)).to_be_visible()
+        assert highlighted(fluent_page) == text
+        fluent_page.keyboard.press("Escape")
+    expect(answer.locator(".unsupported")).to_have_count(0)
+
+
+def test_an_answer_that_was_cut_off_says_so(fluent_page: Any, model: ChatServer) -> None:
+    """A language model that is not done at the limit of tokens leaves half an answer."""
+    model.deeds = [says("sharks " * 1100)]
+    expect(ask(fluent_page, "Who swims there?")).to_contain_text("The answer was cut off: it reached its length limit.")
+
+
+def test_an_answer_whose_model_dies_says_so(fluent_page: Any, model: ChatServer) -> None:
+    """What came stands, and the question can be asked again."""
+    model.deeds = [drops_after(f"{TWO} ")]
+    answer = ask(fluent_page, "How deep is the pond now?")
+    expect(answer).to_contain_text("two metres")
+    expect(answer.locator(".message")).to_be_visible()
+    model.deeds = [cites(f"{TWO} [newer.md]")]
+    answer.get_by_role("button", name="Ask again").click()
+    expect(fluent_page.get_by_role("article").last.get_by_role("list", name="Footnotes")).to_contain_text("2 m.")
+
+
+def test_an_answer_without_a_footnote_that_holds_is_said_to_have_none(fluent_page: Any, model: ChatServer) -> None:
+    """It is not set like an answer that the documents support."""
+    model.deeds = [cites(f"{SHARKS} [newer.md]")]
+    answer = ask(fluent_page, "Who swims there?")
+    expect(answer.get_by_text("Not supported by these documents", exact=True)).to_be_visible()
+    expect(answer.get_by_role("button", name="Footnote")).to_have_count(0)
+
+
+def test_a_follow_up_is_read_with_the_question_before(page: Any) -> None:
+    """Alone "And when?" asks nothing that a document could answer; in another collection it stands alone."""
+    add_house(page)
+    ask(page, "Who installed the boiler in the cellar?")
+    expect(ask(page, "And when?").get_by_role("list", name="Footnotes")).to_contain_text("2011")
+    new_collection(page, "empty of follow-ups")
+    expect(ask(page, "And when?").get_by_text("Not in these documents", exact=True)).to_be_visible()
+
+
+def test_a_follow_up_on_an_answer_that_is_gone_stands_alone(refused_page: Any) -> None:
+    """An answer goes with the document that it quotes; the next question is answered all the same."""
+    page = refused_page
+    add_house(page)
+    ask_about_boiler(page)
+    page.get_by_role("button", name="Delete house.txt").click()
+    page.get_by_role("dialog").get_by_role("button", name="Delete").click()
+    expect(row(page, "house.txt")).to_have_count(0)
+    choose(page, "other.txt", HOUSE)
+    wait_until_ready(page, "other.txt")
+    with page.expect_response(lambda reply: reply.url.endswith("/v1/responses") and reply.status == 400):
+        answer = ask(page, "What was the roof covered with?")
+    expect(answer.get_by_role("list", name="Footnotes")).to_contain_text("slate")
+
+
+def test_a_question_without_documents_is_told_that_there_are_none(page: Any) -> None:
+    """Rather than that they do not hold the answer."""
+    answer = ask_about_boiler(page)
+    expect(answer).to_contain_text("There are no documents yet.")
+    add_house(page)
+    answer.get_by_role("button", name="Ask again").click()
+    expect(page.get_by_role("article").last.get_by_role("list", name="Footnotes")).to_contain_text("2011")
+
+
+def test_an_upload_that_was_refused_is_not_to_be_tried_again(refused_page: Any) -> None:
+    """The server would refuse it again; one that did not reach the server may be repeated."""
+    page = refused_page
+    choose(page, "empty.txt", "")
+    expect(row(page, "empty.txt")).to_contain_text("The file is empty")
+    expect(row(page, "empty.txt").get_by_role("button", name="Try again")).to_have_count(0)
+    page.route("**/v1/files", lambda route: route.abort())
+    choose(page, "house.txt", HOUSE)
+    expect(row(page, "house.txt")).to_contain_text("The upload broke off")
+    page.unroute("**/v1/files")
+    row(page, "house.txt").get_by_role("button", name="Try again").click()
+    wait_until_ready(page, "house.txt")
 
 
 def test_an_awkward_file_name_is_shown_as_text(page: Any) -> None:

@@ -17,7 +17,7 @@ from retrieval.embedders.calibration import ensure_calibrated
 from retrieval.embedders.conversion import DEFAULT_MODEL, ensure_converted
 from retrieval.lexical import LexicalIndex
 from tests.builders import a_publication
-from tests.chat_server import MODEL, ChatServer
+from tests.chat_server import MODEL, ChatServer, cites
 from tests.integration.conftest import HOUSE, running
 
 
@@ -317,6 +317,44 @@ def test_a_question_may_name_a_profile(command: Command, folder: Path, tmp_home:
     assert "There is no model 'none'" in command("ask", "How deep is the pond?", "--model", "none").err
 
 
+@pytest.fixture
+def fluent(folder: Path, tmp_home: Path, chat_server: ChatServer) -> ChatServer:
+    """Return the language model that answers, of a folder with two documents that contradict each other."""
+    (tmp_home / "footnote.toml").write_text(
+        f'generator = "openai"\ngenerator_url = "{chat_server.url}"\ngenerator_model = "{MODEL}"\n'
+    )
+    (folder / "plans" / "garden.md").unlink()
+    (folder / "newer.md").write_text("The pond is two metres deep, which are 2 m.\n")
+    (folder / "older.md").write_text("The pond is nine metres deep, which are 9 m.\n")
+    return chat_server
+
+
+def test_an_answer_names_what_is_to_be_doubted(command: Command, folder: Path, fluent: ChatServer) -> None:
+    """Sentences without a source in the text, and below the notes the footnotes that contradict each other."""
+    command("ingest", str(folder))
+    two, nine = "The pond is two metres deep, which are 2 m.", "The pond is nine metres deep, which are 9 m."
+    fluent.deeds = [cites(f"{two} [newer.md] Sharks swim there. {nine} [older.md]")]
+    told = " ".join(command("ask", "How deep is the pond?").out.split())
+    assert f"{two} [1] Sharks swim there. [no source] {nine} [2]" in told
+    cautions = told[told.rindex("[no source]") :]
+    assert cautions.endswith("Footnotes 1 and 2 seem to contradict each other: they give different numbers.")
+    assert "nothing that this answer cites says this" in cautions
+    assert told.index("[2] older.md") < told.rindex("[no source]")
+
+
+def test_an_answer_without_a_footnote_that_holds_is_said_to_have_none(
+    command: Command, folder: Path, fluent: ChatServer
+) -> None:
+    """An answer that the documents support has no such line."""
+    command("ingest", str(folder))
+    fluent.deeds = [cites("Sharks swim there. [newer.md]"), cites("The pond is nine metres deep. [older.md]")]
+    assert "Not supported by these documents." in command("ask", "Who swims there?").out
+    sound = command("ask", "How deep is the pond?").out
+    assert "[1] older.md" in sound
+    assert "supported" not in sound
+    assert "[no source]" not in sound
+
+
 def test_doctor_says_when_no_blob_can_be_written(command: Command, tmp_path: Path) -> None:
     """A folder that is a file; nothing is left behind where blobs can be written."""
     assert command("doctor").status == 0
@@ -420,5 +458,8 @@ def test_explain_names_the_stage_that_lost_a_passage(command: Command, folder: P
     assert (found.status, "Found, at rank 1" in found.out, "fused" in found.out) == (0, True, True)
     lost = command("explain", "How deep is the pond?", "--gold", "house.txt", "--limit", "1")
     assert (lost.status, "Lost at 'loaded'" in lost.out) == (0, True)
+    assert "1 passage counts as right" in found.out
+    assert "sharing words with the query" in found.out
+    assert "There is no model 'none'" in command("explain", "pond", "--gold", "garden.md", "--model", "none").err
     assert "No document named 'x.txt'" in command("explain", "pond", "--gold", "x.txt").err
     assert "No passage" in command("explain", "pond", "--gold", "garden.md", "--quote", "not there").err

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from api.cli import main
+from catalog.models import AnswerRecord
 from evaluation.questions import load_questions
 from tests.integration.conftest import HOUSE, running
 
@@ -124,6 +125,16 @@ def test_an_answer_is_shown_with_its_footnotes_and_what_was_said(command: Comman
     whole = command("show", "--json", kept.answered).json
     assert (whole["response"]["id"], whole["feedback"][0]["rating"]) == (kept.answered, "up")
     assert whole["trace"]["prompt_sha256"]
+
+
+def test_what_is_to_be_doubted_is_shown(command: Command, kept: Kept, tmp_home: Path) -> None:
+    """Sentences without a source, and footnotes that contradict each other, as `footnote ask` shows them."""
+    with running(tmp_home) as footnote, footnote.services.catalog.database.write() as session:
+        record = session.get_one(AnswerRecord, kept.answered)
+        record.response = {**record.response, "unsupported": [{"start": 0, "end": 3}], "contradictions": [[1, 2]]}
+    shown = command("show", kept.answered).out
+    assert "\nThe [no source] boiler" in shown
+    assert "Footnotes 1 and 2 seem to contradict each other" in shown
 
 
 def test_an_answer_is_explained(command: Command, kept: Kept) -> None:

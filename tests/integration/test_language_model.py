@@ -8,6 +8,7 @@ import pytest
 from openai import OpenAI
 from sqlalchemy import select
 
+from catalog.errors import ConfigurationError
 from catalog.models import AnswerRecord
 from tests.chat_server import MODEL, ChatServer, drops_after, fails, says, stalls_after
 from tests.integration.conftest import HOUSE, Footnote, StartFootnote
@@ -190,6 +191,50 @@ def test_tokens_outcomes_costs_and_failures_are_counted(footnote: Footnote, stor
     for kind in ("status", "unreachable", "refused"):
         assert grown(f'footnote_upstream_failures_total{{kind="{kind}",upstream="{server.url}"}}') == 1
     assert after[f'footnote_upstream_state{{upstream="{server.url}"}}'] == 2
+
+
+@pytest.fixture
+def in_steps(server: ChatServer, start: StartFootnote) -> Iterator[Footnote]:
+    """Yield an application that has the model say what the second search is for."""
+    with start(
+        generator="openai",
+        generator_url=server.url,
+        generator_model=MODEL,
+        generator_retries=0,
+        search_steps=2,
+        search_steps_by="model",
+    ) as footnote:
+        yield footnote
+
+
+def test_the_model_says_what_a_further_step_searches_for(in_steps: Footnote, server: ChatServer) -> None:
+    """It reads what was found first; all queries are told; a reply that is none leaves the step to the rule."""
+    store = in_steps.store()
+    in_steps.add(store, HOUSE)
+    server.deeds = [says("When was Brandt Heating founded?"), says(f"{SENTENCE} [1]")]
+    call, message = in_steps.respond(QUESTION, store)["output"]
+    assert call["queries"] == [QUESTION, "When was Brandt Heating founded?"]
+    assert message["content"][0]["text"] == SENTENCE
+    assert SENTENCE in server.bodies[0]["messages"][-1]["content"]
+    server.deeds = [says("1. I do not know."), says(f"{SENTENCE} [1]")]
+    call, _ = in_steps.respond(QUESTION, store)["output"]
+    assert "1. I do not know." not in call["queries"]
+    # One that needs a single search says so.
+    server.bodies.clear()
+    in_steps.client.post(
+        "/v1/responses",
+        json={"input": QUESTION, "tools": [{"type": "file_search", "vector_store_ids": [store], "max_steps": 1}]},
+    )
+    assert len(server.bodies) == 1
+
+
+def test_steps_by_a_model_need_one(start: StartFootnote) -> None:
+    """A generator that quotes cannot say what to search for."""
+    with (
+        pytest.raises(ConfigurationError, match="search_steps_by='model' needs a language model"),
+        start(search_steps_by="model"),
+    ):
+        pass
 
 
 def test_the_service_starts_before_its_model_does(start: StartFootnote) -> None:

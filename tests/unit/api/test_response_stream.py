@@ -9,9 +9,11 @@ from api.wire.items import Includes, shown_event, shown_response
 from api.wire.response_stream import Event, ResponseStream, citation_object, new_response, obfuscated
 from api.wire.responses import CreateResponse
 from catalog.errors import ServiceUnavailable
-from generation.answerer import Answer, AnswerEvent, Searched
+from generation.answerer import Answer, AnswerEvent
 from generation.backends.base import FinishReason, TextDelta, Usage
 from generation.citations import Citation
+from generation.claims import Doubt
+from generation.sourcing import Searched, Searching
 from generation.writing import Outcome
 from tests.builders import a_passage, sources_of
 
@@ -56,11 +58,12 @@ def events_of(stream: ResponseStream, answer: Sequence[AnswerEvent]) -> Iterator
 
 def a_stream(**body: Any) -> ResponseStream:
     request = CreateResponse.model_validate({"input": "Is it old?", **body})
-    return ResponseStream(new_response(request), ["Is it old?"], searches=request.searches)
+    return ResponseStream(new_response(request), searches=request.searches)
 
 
 def whole_answer(**overrides: Any) -> list[AnswerEvent]:
     return [
+        Searching(queries=["Is it old?"]),
         Searched(passages=PASSAGES),
         TextDelta(text="The boiler "),
         TextDelta(text="is old."),
@@ -148,6 +151,17 @@ def test_doubts_are_named() -> None:
     assert (plain.response["unsupported"], plain.response["contradictions"]) == ([], [])
 
 
+def test_a_doubt_comes_with_a_delta_that_adds_no_text() -> None:
+    """It names the sentence as soon as that is judged; whoever puts deltas together has the same text."""
+    stream = a_stream()
+    before, answer = whole_answer()[:-1], whole_answer()[-1]
+    events = list(events_of(stream, [*before, Doubt(start=0, end=5), answer]))
+    deltas = [event for event in events if event["type"] == "response.output_text.delta"]
+    assert deltas[-1]["delta"] == ""
+    assert deltas[-1]["unsupported"] == [{"start": 0, "end": 5}]
+    assert "".join(event["delta"] for event in deltas) == TEXT
+
+
 def test_results_are_shown_only_when_they_are_asked_for() -> None:
     """They are always in the response, and left out of what is sent: of the items, and of the responses of events."""
     stream = a_stream()
@@ -164,7 +178,7 @@ def test_results_are_shown_only_when_they_are_asked_for() -> None:
 def test_an_answer_without_a_search_has_its_message_alone() -> None:
     """`tool_choice` none: no search call, and the message comes first."""
     stream = a_stream(tool_choice="none")
-    events = list(events_of(stream, [Searched(passages=[]), TextDelta(text=TEXT), an_answer(citations=[])]))
+    events = list(events_of(stream, whole_answer(citations=[])))
     assert not any("file_search_call" in event["type"] for event in events)
     assert [item["type"] for item in stream.response["output"]] == ["message"]
     assert {event["output_index"] for event in events if "output_index" in event} == {0}
@@ -184,7 +198,7 @@ def test_a_background_answer_begins_with_queued() -> None:
 def test_an_answer_that_is_written_anew_has_the_same_items() -> None:
     """Clients that resume a stream after a crash find the items that they know."""
     first = a_stream()
-    second = ResponseStream({**first.response}, ["Is it old?"])
+    second = ResponseStream({**first.response})
     ids = [[e["item"]["id"] for e in events_of(one, whole_answer()) if "item" in e] for one in (first, second)]
     assert ids[0] == ids[1]
 
@@ -208,7 +222,7 @@ def test_an_answer_that_was_cut_is_incomplete(reason: FinishReason) -> None:
 def test_an_answer_that_breaks_off_ends_with_failed() -> None:
     """The error is in the response, and the number goes on."""
     stream = a_stream()
-    begun = [*stream.begin(), *stream.take(Searched(passages=[]))]
+    begun = [*stream.begin(), *stream.take(Searching(queries=["Is it old?"])), *stream.take(Searched(passages=[]))]
     last = stream.fail(ServiceUnavailable("The generator does not answer."))
     assert (last["type"], last["sequence_number"]) == ("response.failed", len(begun))
     assert last["response"]["status"] == "failed"
@@ -235,6 +249,7 @@ def test_the_box_of_the_chunk_holds_only_on_its_own_page(page: int | None, box: 
 def test_what_was_searched_for_is_told_when_it_is_known() -> None:
     """A follow-up is first put into words of its own; until then the call shows the question."""
     stream = a_stream()
-    events = list(events_of(stream, [Searched(passages=[], queries=["Is it old?", "Is the boiler old?"]), an_answer()]))
+    searched = Searched(passages=[], queries=["Is it old?", "Is the boiler old?"])
+    events = list(events_of(stream, [Searching(queries=["Is it old?"]), searched, an_answer()]))
     calls = [event["item"]["queries"] for event in events if event.get("item", {}).get("type") == "file_search_call"]
     assert calls == [["Is it old?"], ["Is it old?", "Is the boiler old?"]]

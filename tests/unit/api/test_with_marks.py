@@ -32,3 +32,18 @@ def test_marks_stand_behind_their_claims_in_the_order_of_their_numbers(
 ) -> None:
     """Whatever order the citations come in."""
     assert with_marks(text, citations) == expected
+
+
+@pytest.mark.parametrize(
+    ("citations", "unsupported", "expected"),
+    [
+        ([], [(0, 4)], "One. [no source] Two."),
+        ([at(4, 1)], [(5, 9)], "One. [1] Two. [no source]"),
+        ([at(9, 1)], [(0, 4), (5, 9)], "One. [no source] Two. [1] [no source]"),
+    ],
+)
+def test_sentences_without_a_source_are_marked_so(
+    citations: list[Any], unsupported: list[tuple[int, int]], expected: str
+) -> None:
+    """Behind the footnotes that stand in them."""
+    assert with_marks("One. Two.", citations, unsupported) == expected

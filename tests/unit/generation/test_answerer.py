@@ -11,11 +11,12 @@ from catalog import documents
 from catalog.blobs import BlobStore
 from catalog.database import Database
 from catalog.models import Document, VectorStore
-from generation.answerer import Answer, Answerer, AnswerRequest, Searched
+from generation.answerer import Answer, Answerer, AnswerRequest
 from generation.backends.base import NO_ANSWER, Finished, FinishReason, Generator, Prompt, Sampling, TextDelta, Usage
 from generation.citations import Citation
 from generation.conversation import Rewriter
 from generation.prompts import PromptTemplate, load_template
+from generation.sourcing import Searched, Searching
 from generation.turns import Turn
 from generation.writing import REFUSAL_TEXT, Outcome
 from retrieval.embedders.hashing import HashingEmbedder
@@ -32,6 +33,7 @@ class ScriptedGenerator:
     """Says what it is told to, a word at a time; keeps the prompt; does `deed` before it begins."""
 
     name = "scripted"
+    calls_tools = False
     source_tokens = 100
 
     def __init__(self, script: str, deed: Callable[[], Any] = lambda: None) -> None:
@@ -123,7 +125,8 @@ def test_a_supported_claim_is_cited(desk: Desk) -> None:
 
 def test_events_come_in_order_and_add_up(desk: Desk) -> None:
     """First what was found, then text and citations, last the answer, which is their sum."""
-    first, *middle, last = desk.ask(ScriptedGenerator(f"{PUMP} [1] {ROOF} [2]"))
+    begun, first, *middle, last = desk.ask(ScriptedGenerator(f"{PUMP} [1] {ROOF} [2]"))
+    assert begun == Searching(queries=["pump checked spring"])
     assert isinstance(first, Searched)
     assert isinstance(last, Answer)
     assert last.text == "".join(event.text for event in middle if isinstance(event, TextDelta)) == f"{PUMP} {ROOF}"
@@ -214,7 +217,7 @@ BEFORE = Turn(question="When is the pump checked?", answer="Every second spring.
 def test_a_follow_up_is_searched_behind_the_question_before(desk: Desk) -> None:
     """Without a language model: by rule, with the question in the prompt as it is searched, and no earlier turn."""
     generator = ScriptedGenerator(f"{PUMP} [1]")
-    searched, *_, answer = desk.ask(generator, "And the roof?", turns=[BEFORE])
+    _, searched, *_, answer = desk.ask(generator, "And the roof?", turns=[BEFORE])
     alone = "When is the pump checked?\nAnd the roof?"
     assert (searched.queries, searched.recalled) == (["And the roof?", alone], [])
     assert generator.prompts[0].question == alone
@@ -227,7 +230,7 @@ def test_a_language_model_reads_the_conversation(desk: Desk) -> None:
     """It makes the question stand alone and has the turns before it; what they draw on is told before any text."""
     model = ScriptedModel("What was the roof covered with?", f"{ROOF} [1]")
     rewriter = Rewriter(model, rewrite=load_template("rewrite"), compaction=load_template("compaction"))
-    searched, *_, answer = desk.ask(model, "And the roof?", turns=[BEFORE], rewriter=rewriter)
+    _, searched, *_, answer = desk.ask(model, "And the roof?", turns=[BEFORE], rewriter=rewriter)
     assert (searched.queries[1], searched.recalled) == ("What was the roof covered with?", ["file-7"])
     assert "User: When is the pump checked?\nAssistant: Every second spring." in model.asked()[1]
     assert model.asked()[1].endswith("Question: What was the roof covered with?")
@@ -292,8 +295,8 @@ def test_what_is_found_leads_on(desk: Desk, blobs: BlobStore) -> None:
     publish_text(desk.database, blobs, desk.store, "Those who check the pump every spring work for Hollin Bay.")
     publish_text(desk.database, blobs, desk.store, "The office of Hollin Bay has a telephone.")
     question = "Which office do those who check the pump every spring work for?"
-    once, *_ = desk.ask(ScriptedModel("?"), question)
-    searched, *_, answer = desk.ask(ScriptedModel("?"), question, steps=2)
+    _, once, *_ = desk.ask(ScriptedModel("?"), question)
+    _, searched, *_, answer = desk.ask(ScriptedModel("?"), question, steps=2)
     assert (once.queries, len(searched.queries)) == ([question], 2)
     assert searched.queries[1].endswith("Hollin Bay")
     ranks = [["telephone" in one.chunk.text for one in event.passages].index(True) for event in (once, searched)]

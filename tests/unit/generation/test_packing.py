@@ -42,6 +42,16 @@ def test_a_passage_that_repeats_another_is_left_out() -> None:
     assert [passages.index(source.passage) for source in packed.sources] == [0, 2, 4, 5]
 
 
+def test_sources_of_before_are_not_given_again() -> None:
+    """Neither they nor their neighbours, nor what repeats them; numbers go on behind theirs."""
+    first, new = a_passage("a b", document_id=1), a_passage("c d", document_id=3)
+    before = pack([first], budget=100, count_tokens=count).sources
+    again, beside = a_passage("a b", document_id=2), {new.chunk.chunk_id: [first]}
+    packed = pack([first, again, new], budget=100, count_tokens=count, beside=beside, given=before)
+    assert [(source.number, source.text) for source in packed.sources] == [(2, "c d")]
+    assert packed.left_out == ids([first, again])
+
+
 def test_nothing_fits_into_no_budget() -> None:
     """Without room there are no sources, and that is no error."""
     packed = pack([a_passage("a")], budget=0, count_tokens=count)

@@ -13,9 +13,10 @@ from catalog.database import Database
 from catalog.models import Document
 from generation.backends.base import Finished, FinishReason, TextDelta, Usage
 from generation.citations import Citation
+from generation.claims import Doubt
 from generation.markers import MARKER
 from generation.packing import Packed
-from generation.writing import REFUSAL_TEXT, Outcome, Unsupported, Writing
+from generation.writing import REFUSAL_TEXT, Outcome, Piece, Unsupported, Writing
 from tests.builders import a_passage, a_store, publish_text, sources_of
 
 PUMP = "The red pump is checked every second spring. See https://pumps.example/plan for the plan."
@@ -43,7 +44,7 @@ class Desk:
 
     def write(
         self, pieces: Iterable[str], policy: Unsupported = FLAG, *, cites_unmarked: bool = False
-    ) -> tuple[Writing, list[TextDelta | Citation]]:
+    ) -> tuple[Writing, list[Piece]]:
         writing = Writing(self.database, self.packed, unsupported=policy, cites_unmarked=cites_unmarked)
         return writing, list(writing.run(said(pieces)))
 
@@ -74,8 +75,16 @@ def test_a_sentence_without_support(
     writing, events = desk.write([GOOD, " ", BAD], policy)
     assert (writing.text, writing.outcome) == (text, outcome)
     assert [writing.text[slice(*span)] for span in writing.unsupported] == flagged
+    assert [(event.start, event.end) for event in events if isinstance(event, Doubt)] == writing.unsupported
     assert "".join(event.text for event in events if isinstance(event, TextDelta)) == text
     assert len(writing.citations) == (0 if policy is REFUSE else 1)
+
+
+def test_a_doubt_leaves_before_the_next_sentence(desk: Desk) -> None:
+    """A reader of the stream need not wait for the end of the answer."""
+    _, events = desk.write([BAD, " ", GOOD], FLAG)
+    kinds = [type(event) for event in events]
+    assert kinds.index(Doubt) < kinds.index(Citation)
 
 
 @pytest.mark.parametrize("policy", POLICIES)

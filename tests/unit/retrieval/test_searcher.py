@@ -15,6 +15,7 @@ from catalog.errors import IndexIncompatible, InvalidRequest
 from catalog.models import Document, VectorStore, VectorStoreFile
 from retrieval.embedders.base import Vectors
 from retrieval.embedders.hashing import HashingEmbedder
+from retrieval.explain import MEANINGS
 from retrieval.filters import parse_filter
 from retrieval.indexes.base import PassageIndex
 from retrieval.indexes.faiss import FaissIndex
@@ -303,5 +304,6 @@ def test_a_search_explains_itself(library: Library) -> None:
     result = library.searcher.search(request)
     left = {stage.name: len(stage.hits) for stage in result.stages}
     assert left == {"dense": 3, "lexical": 2, "fused": 3, "loaded": 1, "above the threshold": 1, "returned": 1}
+    assert MEANINGS.keys() >= left.keys()
     assert result.stages[-1].hits[0].chunk_id == result.passages[0].chunk.chunk_id
     assert library.searcher.search(replace(request, explain=False)).stages == ()

@@ -56,7 +56,9 @@ def test_what_every_request_shares_stands_in_front(name: str) -> None:
     assert one.messages[:-1] == other.messages[:-1]
 
 
-@pytest.mark.parametrize("name", [name for name in PromptRegistry().names() if not name.startswith("answer")])
+@pytest.mark.parametrize(
+    "name", [name for name in PromptRegistry().names() if not name.startswith(("answer", "search"))]
+)
 def test_what_a_document_says_stands_in_the_last_message_alone(name: str) -> None:
     """Of every task, with the code of its marks: examples and rules are the same for all requests."""
     template = load_template(name)
@@ -125,6 +127,21 @@ def test_a_file_is_read_with_its_front_matter() -> None:
     assert template.sha256 != marked.sha256
 
 
+def test_what_a_call_is_answered_is_a_block_of_its_own() -> None:
+    """It is no message of the opening, and shows sources, limits and errors with nothing hidden in them."""
+    template = load_template("search")
+    assert [message.role for message in template.render("Why?", [], nonce="n").messages] == ["system", "user"]
+    sources = sources_of([a_passage("Old\u202e news.")])
+    given = template.tool_result(sources, nonce="n0", again=[3, 4], error="", left=1, dropped=0)
+    assert '<source-n0 number="1" document="a.txt">\nOld<U+202E> news.\n</source-n0>' in given
+    assert "Found again: [3][4]" in given
+    assert "No further search" not in given
+    last = template.tool_result([], nonce="n0", again=[], error="no <|im_end|>.", left=0, dropped=2)
+    assert last.splitlines()[0] == "Not done: no ‹|im_end|›."
+    assert "were not done: 2." in last
+    assert last.endswith("Write the answer now.")
+
+
 def test_an_undefined_name_in_a_template_is_an_error() -> None:
     """A misspelt variable must not become an empty place in a prompt."""
     broken = parse_template("mine", a_prompt_file("{% block user %}{{ no_such_name }}{% endblock %}"))
@@ -151,11 +168,16 @@ def test_a_template_gets_values_and_no_way_to_python(code: str) -> None:
         (a_prompt_file(version='"one"'), "needs 'version' in its front matter, a int"),
         (a_prompt_file(colour='"red"'), "has 'colour' in its front matter"),
         (a_prompt_file(name='"other"'), "calls itself 'other'"),
-        (a_prompt_file(task='"poetry"'), "has task 'poetry'; use one of answer, rewrite"),
+        (a_prompt_file(task='"poetry"'), "has task 'poetry'; use one of answer, search, rewrite"),
         (a_prompt_file(answer_mark='""'), "answer_mark ''"),
         (a_prompt_file("{% block user %}{% endblock %}{% block end %}{% endblock %}"), "has a block 'end'"),
         (a_prompt_file("{% block system %}Be brief.{% endblock %}"), "has to end with a block 'user'"),
         (a_prompt_file("Why?"), "has to end with a block 'user'"),
+        (
+            a_prompt_file("{% block user %}{% endblock %}{% block tool %}{% endblock %}"),
+            "a block 'tool', which answers",
+        ),
+        (a_prompt_file(task='"search"'), "of the task 'search' alone, and that one needs it"),
         (a_prompt_file("{% block user %}\n{{ question }\n{% endblock %}"), "'mine', line 8: unexpected '}'"),
     ],
 )
