@@ -1,10 +1,13 @@
 """What the endpoints that answer questions share: what is asked of the answerer, and how a stream is sent."""
 
+import asyncio
 import logging
 import threading
 from collections.abc import AsyncIterator, Callable, Generator, Sequence
 from contextlib import aclosing
+from typing import Final, TypeVar
 
+from fastapi import HTTPException, Request
 from fastapi.responses import StreamingResponse
 
 from api.turns import Turns
@@ -18,6 +21,11 @@ from generation.turns import Turn
 from retrieval.indexes.base import Scope
 
 log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+# What proxies write into their logs where a client closed its connection; nobody else sees it.
+_CLIENT_CLOSED_REQUEST: Final = 499
 
 
 def answer_request(
@@ -66,6 +74,27 @@ def _joined(searches: Sequence[FileSearch]) -> FileSearch | None:
         )
     store_ids = dict.fromkeys(store_id for search in searches for store_id in search.vector_store_ids)
     return searches[0].model_copy(update={"vector_store_ids": list(store_ids)})
+
+
+async def whole(request: Request, turns: Turns, write: Callable[[Callable[[], bool]], T]) -> T:
+    """Return what `write` returns, which is told when the client has gone away meanwhile: the generation ends.
+
+    One that goes away in line gives up its place. Raises HTTPException, which nobody reads.
+    """
+    gone = threading.Event()
+    writing = asyncio.create_task(turns.run(lambda: write(gone.is_set)))
+    # The body has been read: what else comes is the end of the connection.
+    leaving = asyncio.ensure_future(request.receive())
+    try:
+        await asyncio.wait({writing, leaving}, return_when=asyncio.FIRST_COMPLETED)
+        if writing.done():
+            return writing.result()
+    finally:
+        gone.set()
+        leaving.cancel()
+        writing.cancel()
+    await asyncio.gather(writing, return_exceptions=True)
+    raise HTTPException(_CLIENT_CLOSED_REQUEST, "The client has gone away")
 
 
 def event_stream(turns: Turns, pieces: Callable[[Callable[[], bool]], Generator[str, None, None]]) -> StreamingResponse:

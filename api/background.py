@@ -14,7 +14,7 @@ from typing import Annotated, Final, Self
 from fastapi import Depends, Request
 
 from api.asking import stated
-from api.wire.response_stream import Event, failed_response
+from api.wire.response_stream import Event, failed_response, is_piece
 from api.wiring import Services
 from api.writing import Plan, Writing, keep_claimed
 from catalog import background
@@ -123,7 +123,7 @@ class BackgroundAnswers:
             flushed = 0.0
             for batch in writing.run(self._services.answerer_of(writing.plan.model), lost.is_set):
                 pending += batch
-                is_text = all("delta" in event or "annotation" in event for event in batch)
+                is_text = all(map(is_piece, batch))
                 if not is_text or time.monotonic() - flushed >= _FLUSH_S:
                     self._flush(claim, writing, pending, lost)
                     pending, flushed = [], time.monotonic()

@@ -8,7 +8,7 @@ import sqlalchemy
 from sqlalchemy import literal, select
 from sqlalchemy.orm import Session
 
-from catalog.database import Database
+from catalog.database import Database, portions
 from catalog.errors import InvalidRequest, NotFound, PreviousResponseNotFound
 from catalog.models import AnswerFeedback, AnswerRecord, AnswerStatus, File
 
@@ -190,5 +190,7 @@ def _orphans(session: Session, traces: Mapping[str, Mapping[str, Any]]) -> list[
     """Return those of the records, given by id with their traces, that draw on a file which is gone."""
     drawn_on = {record_id: files_of(trace) for record_id, trace in traces.items()}
     wanted = {file_id for file_ids in drawn_on.values() for file_id in file_ids}
-    existing = set(session.scalars(select(File.id).where(File.id.in_(wanted))))
+    existing: set[str] = set()
+    for some in portions(list(wanted)):
+        existing.update(session.scalars(select(File.id).where(File.id.in_(some))))
     return [record_id for record_id, file_ids in drawn_on.items() if not file_ids <= existing]

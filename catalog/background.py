@@ -171,6 +171,12 @@ def events_after(session: Session, response_id: str, sequence_number: int, *, li
     return list(session.scalars(query))
 
 
+def last_event(session: Session, response_id: str) -> list[Event]:
+    """Return the last event of a stream, if there is any."""
+    newest = select(AnswerEvent.event).where(AnswerEvent.response_id == response_id)
+    return list(session.scalars(newest.order_by(AnswerEvent.sequence_number.desc()).limit(1)))
+
+
 def forget_events(session: Session) -> None:
     """Delete the events that were kept long enough."""
     ended = select(AnswerRecord.id).where(

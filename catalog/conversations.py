@@ -9,7 +9,7 @@ from sqlalchemy import ColumnElement, Select, delete, insert, select
 from sqlalchemy.orm import Session
 
 from catalog.answers import Item
-from catalog.database import Database
+from catalog.database import Database, portions
 from catalog.errors import NotFound
 from catalog.ids import CONVERSATION, new_id
 from catalog.models import Conversation, ConversationItem, ConversationItemFile, File
@@ -101,8 +101,10 @@ def delete_item(session: Session, conversation: Conversation, item_id: str) -> N
 
 def existing_files(session: Session, project_id: str, file_ids: Iterable[str]) -> set[str]:
     """Return those of the files that there are in the project."""
-    wanted = set(file_ids)
-    return set(session.scalars(select(File.id).where(File.project_id == project_id, File.id.in_(wanted))))
+    existing: set[str] = set()
+    for some in portions(list(set(file_ids))):
+        existing.update(session.scalars(select(File.id).where(File.project_id == project_id, File.id.in_(some))))
+    return existing
 
 
 def remove_orphans(database: Database) -> int:

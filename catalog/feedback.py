@@ -9,6 +9,7 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from catalog import answers
+from catalog.database import portions
 from catalog.errors import InvalidRequest
 from catalog.models import AnswerFeedback, AnswerRecord, AnswerStatus
 
@@ -60,9 +61,10 @@ def of_answer(session: Session, project_id: str, response_id: str) -> Sequence[A
 def of_answers(session: Session, records: Sequence[AnswerRecord]) -> dict[str, list[AnswerFeedback]]:
     """Return what was said of each of these answers, oldest first."""
     said: dict[str, list[AnswerFeedback]] = {record.id: [] for record in records}
-    query = select(AnswerFeedback).where(AnswerFeedback.response_id.in_(said))
-    for one in session.scalars(query.order_by(AnswerFeedback.created_at, AnswerFeedback.author)):
-        said[one.response_id].append(one)
+    for some in portions(list(said)):
+        query = select(AnswerFeedback).where(AnswerFeedback.response_id.in_(some))
+        for one in session.scalars(query.order_by(AnswerFeedback.created_at, AnswerFeedback.author)):
+            said[one.response_id].append(one)
     return said
 
 

@@ -267,7 +267,12 @@ def check_usable(session: Session, store_ids: Iterable[str], identity: str) -> U
     """
     now = time.time()
     unnoted, until = [], math.inf
-    for store in session.scalars(select(VectorStore).where(VectorStore.id.in_(list(store_ids)))):
+    found = (
+        store
+        for some in portions(list(store_ids))
+        for store in session.scalars(select(VectorStore).where(VectorStore.id.in_(some)))
+    )
+    for store in found:
         if store.embedding_identity != identity:
             raise embeddings.mismatch(session, store, identity)
         if store.is_expired(now):

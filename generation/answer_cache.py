@@ -5,11 +5,10 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
-from catalog import documents
 from catalog.database import Database
 from generation.answerer import Answer, AnswerEvent, Answering, AnswerRequest
 from generation.backends.base import FinishReason, Generator, Prompt, Sampling
-from generation.citations import Citation
+from generation.citations import Citation, reread
 from generation.writing import Writing
 from retrieval.searcher import IndexState, VersionedSearch
 from retrieval.state_cache import StateCache, key_of
@@ -96,10 +95,7 @@ class CachedAnswers:
 
     def _reads_the_same(self, citations: Sequence[Citation]) -> bool:
         with self._database.read() as session:
-            return all(
-                documents.text_range(session, one.source.passage.chunk.document_id, one.start, one.end) == one.quote
-                for one in citations
-            )
+            return len(reread(session, citations)) == len(citations)
 
 
 def _is_complete(last: AnswerEvent, state: IndexState) -> bool:

@@ -3,6 +3,9 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from sqlalchemy.orm import Session
+
+from catalog import documents
 from generation.backends.base import Source
 from generation.support import Span
 
@@ -53,6 +56,15 @@ def cite(
             )
         )
     return citations
+
+
+def reread(session: Session, citations: Sequence[Citation]) -> list[Citation]:
+    """Return those that still hold: the others' documents are gone, or say something else there."""
+    return [
+        one
+        for one in citations
+        if documents.text_range(session, one.source.passage.chunk.document_id, one.start, one.end) == one.quote
+    ]
 
 
 def page_at(page_spans: Sequence[tuple[int, int, int]], position: int) -> int | None:

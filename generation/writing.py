@@ -5,10 +5,9 @@ from dataclasses import replace
 from enum import StrEnum
 from typing import Final
 
-from catalog import documents
 from catalog.database import Database
 from generation.backends.base import Finished, FinishReason, TextDelta, Usage
-from generation.citations import Citation, cite
+from generation.citations import Citation, cite, reread
 from generation.claims import (
     CLOSING_PUNCTUATION,
     Claim,
@@ -24,6 +23,7 @@ from generation.packing import Packed
 from generation.scanning import Numbers, Part, Scanner
 from generation.support import Span, SupportFinder
 from retrieval.embedders.base import Embedder
+from retrieval.sentences import split_sentences
 
 REFUSAL_TEXT: Final = "These documents do not contain the answer to this question."
 
@@ -36,7 +36,7 @@ class Outcome(StrEnum):
     ANSWERED = "answered"
     # The sources do not hold the answer; the text says so.
     NOT_IN_DOCUMENTS = "not_in_documents"
-    # The generator wrote a text, and no citation in it held.
+    # No citation held in what the generator wrote; that is nothing when it was cut off before its first word.
     UNSUPPORTED = "unsupported"
 
 
@@ -84,6 +84,7 @@ class Writing:
         self._begins = 0
         # Sources that a citation which held is of.
         self._cited: set[int] = set()
+        self._has_written = False
         self.text = ""
         self.citations: list[Citation] = []
         # Source numbers that the generator wrote and that no longer stand: forged, or without support.
@@ -97,18 +98,39 @@ class Writing:
     def run(self, pieces: Iterable[TextDelta | Finished]) -> Iterator[Piece]:
         if self._policy is not Unsupported.REFUSE:
             yield from self._write(pieces)
+            self._reread()
         else:
             events = list(self._write(pieces))
-            if self.dropped_sentences:
+            if self.dropped_sentences or self._reread():
                 self.text, self.citations = "", []
             else:
                 yield from events
-        if not self.text.strip():
+        # Cut off before its first word: nobody has said that the documents do not answer.
+        is_cut = not self._has_written and self.finished.reason is not FinishReason.STOP
+        if not self.text.strip() and not is_cut:
             self.outcome = Outcome.NOT_IN_DOCUMENTS
             self.text = REFUSAL_TEXT
             yield TextDelta(text=REFUSAL_TEXT)
         elif not self.citations:
             self.outcome = Outcome.UNSUPPORTED
+
+    def _reread(self) -> bool:
+        """Forget the footnotes whose document went while the answer was written; return whether there were any.
+
+        A sentence that has none left is without support.
+        """
+        held = self._holding(self.citations)
+        gone = [citation.index for citation in self.citations if citation not in held]
+        self.citations = held
+        if self._policy is Unsupported.FLAG and gone:
+            places = [citation.index for citation in held]
+            spans = [
+                (start, end)
+                for start, end in split_sentences(self.text)
+                if any(start < index <= end for index in gone) and not any(start < index <= end for index in places)
+            ]
+            self.unsupported = sorted({*self.unsupported, *spans})
+        return bool(gone)
 
     def _write(self, pieces: Iterable[TextDelta | Finished]) -> Iterator[Piece]:
         scanner = Scanner()
@@ -116,6 +138,7 @@ class Writing:
             if isinstance(piece, Finished):
                 self.finished = piece
             else:
+                self._has_written |= bool(piece.text.strip())
                 yield from self._take(scanner.feed(piece.text))
         yield from self._take(scanner.finish())
         yield from self._end_claim()
@@ -222,16 +245,14 @@ class Writing:
             yield self.citations[-1]
 
     def _cite(self, claim: str, wanted: Iterable[int]) -> list[Citation]:
-        return [each for each in cite(claim, wanted, self._sources, self._locate) if self._reads_the_same(each)]
+        return self._holding(cite(claim, wanted, self._sources, self._locate))
 
     def _texts_of(self, numbers: Iterable[int]) -> list[tuple[str, frozenset[str]]]:
         """Return text and links of some sources."""
         return [(self._sources[number].text, self._links[number]) for number in numbers]
 
-    def _reads_the_same(self, citation: Citation) -> bool:
-        """Re-read the cited range; False when the document is gone or says something else there."""
+    def _holding(self, citations: list[Citation]) -> list[Citation]:
+        if not citations:
+            return []
         with self._database.read() as session:
-            stored = documents.text_range(
-                session, citation.source.passage.chunk.document_id, citation.start, citation.end
-            )
-        return stored == citation.quote
+            return reread(session, citations)

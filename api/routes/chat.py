@@ -4,12 +4,12 @@ import json
 from collections.abc import Callable, Generator, Iterator
 from typing import Any
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse, StreamingResponse
 from starlette.concurrency import run_in_threadpool
 
 from api import metrics
-from api.asking import answer_request, event_stream, stated
+from api.asking import answer_request, event_stream, stated, whole
 from api.auth import Caller, CallerOf, ServicesOf
 from api.errors import error_body
 from api.turns import TurnsOf
@@ -22,15 +22,15 @@ router = APIRouter(prefix="/v1/chat", tags=["Chat"])
 
 @router.post("/completions", response_model=None)
 async def create_chat_completion(
-    services: ServicesOf, caller: CallerOf, turns: TurnsOf, body: CreateChatCompletion
+    request: Request, services: ServicesOf, caller: CallerOf, turns: TurnsOf, body: CreateChatCompletion
 ) -> JSONResponse | StreamingResponse:
     """Answer the last question of a chat from documents; `citations` says where every claim stands."""
     body.check_supported()
-    request = await run_in_threadpool(_request, services, caller, body)
+    asked = await run_in_threadpool(_request, services, caller, body)
     stream = ChatStream(body)
     if body.stream:
-        return event_stream(turns, lambda is_gone: _lines(_events(services, body.model, request, is_gone), stream))
-    events = await turns.run(lambda: list(_events(services, body.model, request, lambda: False)))
+        return event_stream(turns, lambda is_gone: _lines(_events(services, body.model, asked, is_gone), stream))
+    events = await whole(request, turns, lambda is_gone: list(_events(services, body.model, asked, is_gone)))
     (answer,) = [event for event in events if isinstance(event, Answer)]
     return JSONResponse(stream.completion(answer))
 

@@ -11,13 +11,13 @@ from fastapi.responses import JSONResponse, StreamingResponse
 from sqlalchemy.orm import Session
 from starlette.concurrency import run_in_threadpool
 
-from api.asking import answer_request, event_stream, stated
+from api.asking import answer_request, event_stream, stated, whole
 from api.auth import Caller, CallerOf, ServicesOf
 from api.background import BackgroundAnswers, BackgroundOf
 from api.turns import TurnsOf
 from api.wire.common import PageOf, list_object
 from api.wire.items import Includes, IncludesOf, Item, cited_files, shown_event, shown_item, shown_response
-from api.wire.response_stream import Event, cancelled_event, new_response, obfuscated
+from api.wire.response_stream import Event, cancelled_event, is_piece, new_response, obfuscated
 from api.wire.responses import Asking, CountTokens, CreateResponse, question_and_turns
 from api.wiring import Services
 from api.writing import Plan, Writing, keep
@@ -35,6 +35,8 @@ _FOLLOW_INTERVAL_S: Final = 0.1
 # So long at most while nothing comes.
 _FOLLOW_MAX_INTERVAL_S: Final = 2.0
 _FOLLOW_EVENTS: Final = 200
+# A database numbers no further.
+_LAST_NUMBER: Final = 2**31 - 1
 
 Show = Callable[[Event], Event]
 
@@ -49,6 +51,7 @@ StoppingOf = Annotated[Callable[[], bool], Depends(_stopping)]
 
 @router.post("", response_model=None)
 async def create_response(
+    request: Request,
     services: ServicesOf,
     caller: CallerOf,
     turns: TurnsOf,
@@ -75,7 +78,7 @@ async def create_response(
     if body.stream:
         return event_stream(turns, lambda is_gone: _lines(services, writing, show, is_gone))
     # The events build the response.
-    await turns.run(lambda: list(_events(services, writing, lambda: False)))
+    await whole(request, turns, lambda is_gone: list(_events(services, writing, is_gone)))
     return JSONResponse(shown_response(writing.stream.response, body.includes))
 
 
@@ -97,7 +100,7 @@ def retrieve_response(
     response_id: str,
     shown: IncludesOf,
     stream: bool = False,
-    starting_after: Annotated[int | None, Query(ge=0)] = None,
+    starting_after: Annotated[int | None, Query(ge=0, le=_LAST_NUMBER)] = None,
     include_obfuscation: bool = False,
 ) -> JSONResponse | StreamingResponse:
     """Return an answer. With `stream`, of a background answer, its events behind number `starting_after`."""
@@ -236,25 +239,39 @@ def _lines(services: Services, writing: Writing, show: Show, is_gone: Callable[[
 def _follow(
     services: Services, is_stopping: Callable[[], bool], record: AnswerRecord, show: Show, *, after: int
 ) -> StreamingResponse:
-    """Send the events of a background answer behind a number: those that are kept, then those that come."""
+    """Send the events of a background answer behind a number: those that are kept, then those that come.
 
-    def read(seen: int) -> tuple[list[Event], bool]:
-        """Return the next events, and whether there will be no more."""
+    Of an answer that is written anew meanwhile, after a crash, no piece of text follows those of the first attempt: the
+    whole does.
+    """
+
+    def read(seen: int) -> tuple[list[Event], bool, int | None]:
+        """Return the next events, whether there will be no more, and whose they are; at the end at least the last."""
         with services.catalog.database.read() as session:
             now = session.get(AnswerRecord, record.id)
             if now is None or answers.is_orphan(session, now):
-                return [_gone(record.id, seen + 1)], True
+                return [_gone(record.id, seen + 1)], True, None
             events = background.events_after(session, record.id, seen, limit=_FOLLOW_EVENTS)
-            return events, AnswerStatus(now.status).has_ended and len(events) < _FOLLOW_EVENTS
+            is_over = AnswerStatus(now.status).has_ended and len(events) < _FOLLOW_EVENTS
+            if is_over and not events:
+                events = background.last_event(session, record.id)
+            return events, is_over, now.fence
 
     async def send() -> AsyncIterator[str]:
         seen, is_over, pause_s = after, False, _FOLLOW_INTERVAL_S
+        claim: int | None = None
+        # Another process writes the answer from its beginning: other words, perhaps, than those that were sent.
+        is_anew = False
         # A server that stops sends its followers away: they take the stream up again where they are.
         while not is_over and not is_stopping():
-            events, is_over = await run_in_threadpool(read, seen)
+            events, is_over, now = await run_in_threadpool(read, seen)
+            is_anew |= claim not in (None, now) and seen >= background.QUEUED_EVENTS
+            claim = now
             for event in events:
-                yield _line(show(event))
-                seen = event["sequence_number"]
+                is_known = event["sequence_number"] == seen and not is_anew
+                if not is_known and not (is_anew and is_piece(event)):
+                    yield _line(show(event))
+                seen = max(seen, event["sequence_number"])
             pause_s = _FOLLOW_INTERVAL_S if events else min(2 * pause_s, _FOLLOW_MAX_INTERVAL_S)
             if not events and not is_over:
                 await asyncio.sleep(pause_s)

@@ -80,6 +80,8 @@ class ResponseStream:
                 doubt = {"start": event.start, "end": event.end}
                 yield self._part_event("response.output_text.delta", delta="", logprobs=[], unsupported=[doubt])
             case Answer():
+                # What went while the answer was written is no footnote of the whole any more.
+                self._annotations = [citation_object(citation) for citation in event.citations]
                 yield from self._message_added()
                 yield from self._message_done(event)
                 self._complete(event)
@@ -171,6 +173,11 @@ class ResponseStream:
 
     def _snapshot(self) -> dict[str, Any]:
         return {**self.response, "output": list(self.response["output"])}
+
+
+def is_piece(event: Event) -> bool:
+    """Whether an event brings a piece of what another one brings as a whole."""
+    return "delta" in event or "annotation" in event
 
 
 def obfuscated(event: Event) -> Event:

@@ -49,9 +49,10 @@ def to_ranking(options: RankingOptions | None, default: Ranking) -> Ranking:
     if options.hybrid_search is None:
         return ranking
     embedding, text = options.hybrid_search.embedding_weight, options.hybrid_search.text_weight
-    if embedding + text == 0:
+    if (larger := max(embedding, text)) == 0:
         raise InvalidRequest("hybrid_search needs a weight above 0.", param="ranking_options.hybrid_search")
-    return replace(ranking, dense_weight=embedding / (embedding + text))
+    # Scaled first: the sum of two numbers may be more than a number can be.
+    return replace(ranking, dense_weight=embedding / larger / (embedding / larger + text / larger))
 
 
 def _recency(options: RecencyOptions | None) -> Recency | None:

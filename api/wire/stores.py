@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from api.wire.common import Attributes, Metadata, WireModel
+from api.wire.common import Attributes, Metadata, Number, WireModel
 
 Query = Annotated[str, Field()] | Annotated[list[str], Field(min_length=1, max_length=20)]
 
@@ -64,8 +64,8 @@ class UpdateAttachedFile(WireModel):
 
 
 class HybridSearch(WireModel):
-    embedding_weight: Annotated[float, Field(ge=0)]
-    text_weight: Annotated[float, Field(ge=0)]
+    embedding_weight: Annotated[Number, Field(ge=0)]
+    text_weight: Annotated[Number, Field(ge=0)]
 
 
 class BoostOptions(WireModel):

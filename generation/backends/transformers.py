@@ -28,6 +28,8 @@ from generation.backends.transformers_options import TransformersOptions
 _INSTRUCTION_TOKENS: Final = 1024
 # In a small context the answer and the instructions take at most a quarter each.
 _QUARTER: Final = 4
+# Logits divided by less overflow: below it the likeliest token is taken, which is the limit.
+_COLDEST: Final = 1e-5
 # Prompts with which the decoder is tried when it is opened.
 _SAMPLES: Final = ("Name a colour.", "What is two and three? Answer with one word.")
 
@@ -77,9 +79,10 @@ class TransformersGenerator:
                 f"The question with its sources has {len(ids)} tokens; the model reads {self._decoder.max_tokens} with "
                 "the answer. Ask a shorter question, or for fewer results."
             )
+        temperature = sampling.temperature or 0.0
         draw = Draw(
             max_tokens=min(sampling.max_tokens, room),
-            temperature=sampling.temperature or 0.0,
+            temperature=temperature if temperature > _COLDEST else 0.0,
             top_p=1.0 if sampling.top_p is None else sampling.top_p,
         )
         text = Detokenizer(self._chat.decode)

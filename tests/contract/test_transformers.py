@@ -172,12 +172,13 @@ class TransformersContract:
         assert end.usage.input_tokens + end.usage.output_tokens == CONTEXT
 
     def test_a_temperature_draws(self, generator: TransformersGenerator) -> None:
-        """Drawn answers differ; temperature 0 and a tiny share of the probability take the likeliest token."""
+        """Drawn answers differ; temperature 0 or next to it and a tiny share of the probability take the likeliest."""
         drawn = {text_of(generator, "Red?", Sampling(max_tokens=24, temperature=2.0)) for _ in range(4)}
         assert len(drawn) > 1
         for sampling in (
             Sampling(max_tokens=24, temperature=0.0),
             Sampling(max_tokens=24, temperature=1.0, top_p=1e-6),
+            Sampling(max_tokens=24, temperature=1e-44),
         ):
             assert text_of(generator, "Red?", sampling) == text_of(generator, "Red?")
 

@@ -11,7 +11,7 @@ from unittest.mock import Mock
 
 import pytest
 import uvicorn
-from sqlalchemy import func, select, update
+from sqlalchemy import delete, func, select, update
 
 from catalog import background
 from catalog.models import AnswerEvent, AnswerRecord
@@ -105,9 +105,11 @@ def listening(footnote: Footnote) -> Iterator[int]:
     while not server.started:
         assert time.monotonic() < deadline
         time.sleep(0.01)
-    yield server.servers[0].sockets[0].getsockname()[1]
-    server.should_exit = True
-    thread.join()
+    try:
+        yield server.servers[0].sockets[0].getsockname()[1]
+    finally:
+        server.should_exit = server.force_exit = True
+        thread.join()
 
 
 def read_and_leave(port: int, body: dict[str, Any], *, until: str) -> dict[str, Any]:
@@ -127,6 +129,17 @@ def read_and_leave(port: int, body: dict[str, Any], *, until: str) -> dict[str, 
     reply.close()
     connection.close()
     return first
+
+
+def follow(port: int, response: dict[str, Any], seen: list[dict[str, Any]]) -> None:
+    """Read the stream of a background answer to its end; `seen` gets each event when it comes."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
+    connection.request("GET", f"/v1/responses/{response['id']}?stream=true")
+    reply = connection.getresponse()
+    while line := reply.readline().decode():
+        if line.startswith("data: "):
+            seen.append(json.loads(line.removeprefix("data: ")))
+    connection.close()
 
 
 def parsed(text: str) -> list[dict[str, Any]]:
@@ -159,6 +172,20 @@ def test_a_background_answer_is_queued_and_becomes_complete(fresh: Footnote, hou
     assert items[0]["content"][0]["text"] == QUESTION
 
 
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"boosts": [{"filters": {"type": "eq", "key": "kind", "value": "house"}, "factor": 2}]},
+        {"recency": {"half_life_days": 30}},
+    ],
+)
+def test_every_ranking_can_wait(fresh: Footnote, house: str, options: dict[str, Any]) -> None:
+    """What changes the order of the passages is kept with the question."""
+    tools = [{"type": "file_search", "vector_store_ids": [house], "ranking_options": options}]
+    done = wait_for(fresh, fresh.respond(QUESTION, tools=tools, background=True))
+    assert (done["status"], done["outcome"]) == ("completed", "answered")
+
+
 def test_it_can_be_streamed_from_its_beginning_and_resumed(fresh: Footnote, house: str) -> None:
     """The stream begins with `queued`; behind any number come the events that follow it."""
     tools = [{"type": "file_search", "vector_store_ids": [house]}]
@@ -180,6 +207,14 @@ def test_it_can_be_streamed_from_its_beginning_and_resumed(fresh: Footnote, hous
     with_results = stream(fresh, final, include=RESULTS, include_obfuscation=True)
     assert SENTENCE in with_results[-1]["response"]["output"][0]["results"][0]["text"]
     assert all("obfuscation" in event for event in with_results if "delta" in event)
+
+
+def test_a_number_that_no_event_can_have_is_refused(fresh: Footnote, house: str) -> None:
+    """Before the stream begins, by its name."""
+    done = wait_for(fresh, begin(fresh, house))
+    assert [event["type"] for event in stream(fresh, done, starting_after=2**31 - 1)] == ["response.completed"]
+    reply = fresh.client.get(f"/v1/responses/{done['id']}", params={"stream": "true", "starting_after": 2**31})
+    assert (reply.status_code, reply.json()["error"]["param"]) == (400, "starting_after")
 
 
 def test_events_come_while_the_answer_is_written(fresh: Footnote, house: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -217,6 +252,27 @@ def test_a_reader_that_goes_away_ends_a_foreground_answer_alone(
             generator.let.set()
             assert wait_for(fresh, first["response"])["status"] == "completed"
             assert not generator.cancelled.is_set()
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/v1/responses", {"input": QUESTION}),
+        ("/v1/chat/completions", {"model": "footnote", "messages": [{"role": "user", "content": QUESTION}]}),
+    ],
+)
+def test_a_client_that_goes_away_ends_an_answer_that_is_no_stream(
+    fresh: Footnote, house: str, monkeypatch: pytest.MonkeyPatch, path: str, body: dict[str, Any]
+) -> None:
+    """Nobody else waits for a generation that nobody reads, and nothing is kept of it."""
+    with listening(fresh) as port, gated(fresh, monkeypatch) as generator:
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
+        connection.request("POST", path, json.dumps(body), {"content-type": "application/json"})
+        assert generator.begun.acquire(timeout=20)
+        connection.close()
+        assert generator.cancelled.wait(20)
+    with fresh.services.catalog.database.read() as session:
+        assert session.scalar(select(func.count(AnswerRecord.id))) == 0
 
 
 def test_a_background_answer_can_be_cancelled(fresh: Footnote, house: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -362,6 +418,45 @@ def test_what_a_stopped_process_left_is_written_by_the_next(
         assert wait_for(second, response)["status"] == "completed"
         with second.services.catalog.database.read() as session:
             assert session.scalar(select(AnswerRecord.claims)) == 1
+
+
+@pytest.mark.parametrize(
+    ("written", "told"),
+    [
+        (["response.failed"], ["response.failed"]),
+        (
+            ["response.output_text.delta"] * 3 + ["response.output_text.done", "response.completed"],
+            ["response.output_text.done", "response.completed"],
+        ),
+    ],
+)
+def test_a_follower_of_an_answer_that_is_written_anew_gets_its_end(
+    fresh: Footnote, house: str, monkeypatch: pytest.MonkeyPatch, written: list[str], told: list[str]
+) -> None:
+    """However short it is, and without pieces of two texts."""
+    with gated(fresh, monkeypatch) as generator:
+        response = begin(fresh, house)
+        assert generator.begun.acquire(timeout=20)
+        deadline, kinds = time.monotonic() + 20, kept_kinds(fresh, response)
+        if len(written) > 1:
+            written = ["response.in_progress"] * (len(kinds) - background.QUEUED_EVENTS) + written
+        seen: list[dict[str, Any]] = []
+        with listening(fresh) as port:
+            reader = threading.Thread(target=follow, args=(port, response, seen))
+            reader.start()
+            while len(seen) < len(kinds):
+                assert time.monotonic() < deadline, seen
+                time.sleep(0.02)
+            with fresh.services.catalog.database.write() as session:
+                session.execute(delete(AnswerEvent).where(AnswerEvent.sequence_number >= background.QUEUED_EVENTS))
+                session.execute(
+                    update(AnswerRecord).values(status="failed", fence=AnswerRecord.fence + 1, ended_at=time.time())
+                )
+                for number, kind in enumerate(written, start=background.QUEUED_EVENTS):
+                    event = {"type": kind, "sequence_number": number} | ({"delta": "X"} if "delta" in kind else {})
+                    session.add(AnswerEvent(response_id=response["id"], sequence_number=number, event=event))
+            reader.join(20)
+        assert [event["type"] for event in seen] == [*kinds, *told]
 
 
 def test_an_answer_that_ends_its_process_again_and_again_is_given_up(

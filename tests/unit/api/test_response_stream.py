@@ -72,6 +72,13 @@ def whole_answer(**overrides: Any) -> list[AnswerEvent]:
     ]
 
 
+def test_a_footnote_that_does_not_hold_to_the_end_is_none_of_the_response() -> None:
+    """Its event went out before; the whole message is without it."""
+    *_, last = events_of(stream := a_stream(), whole_answer(citations=[]))
+    (part,) = last["response"]["output"][-1]["content"]
+    assert (part["annotations"], stream.response["output"][-1]["content"]) == ([], [part])
+
+
 def test_the_events_come_in_the_order_that_the_sdks_accumulate() -> None:
     """One list, event by event."""
     kinds = [event["type"] for event in events_of(a_stream(), whole_answer())]

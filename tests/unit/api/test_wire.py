@@ -130,7 +130,17 @@ def test_what_json_or_openai_do_not_know_is_no_attribute(value: Any) -> None:
         AttachFile(file_id="file-1", attributes={"k": value})
 
 
-@pytest.mark.parametrize(("embedding", "text", "share"), [(1, 1, 0.5), (3, 1, 0.75), (1, 0, 1.0), (0, 0.2, 0.0)])
+@pytest.mark.parametrize(
+    ("embedding", "text", "share"),
+    [
+        (1, 1, 0.5),
+        (3, 1, 0.75),
+        (1, 0, 1.0),
+        (0, 0.2, 0.0),
+        (1e308, 1e308, 0.5),
+        (5e-324, 0, 1.0),
+    ],
+)
 def test_hybrid_weights_become_a_share(embedding: float, text: float, share: float) -> None:
     """Only their proportion counts."""
     options = RankingOptions.model_validate(
@@ -138,6 +148,13 @@ def test_hybrid_weights_become_a_share(embedding: float, text: float, share: flo
     )
     ranking = to_ranking(options, Ranking(dense_weight=0.9))
     assert (ranking.dense_weight, ranking.score_threshold) == (share, 0.3)
+
+
+@pytest.mark.parametrize("weight", ["inf", "nan", -1])
+def test_a_hybrid_weight_is_a_number_of_json(weight: Any) -> None:
+    """Python reads more words as numbers than a response, which repeats them, can hold."""
+    with pytest.raises(ValidationError, match="embedding_weight"):
+        RankingOptions.model_validate({"hybrid_search": {"embedding_weight": weight, "text_weight": 1}})
 
 
 def test_without_options_the_default_ranking_stays() -> None:

@@ -1,5 +1,6 @@
 """SQLite as a catalog: modes, locks and addresses."""
 
+import sqlite3
 import threading
 from pathlib import Path
 from typing import Any
@@ -7,9 +8,12 @@ from typing import Any
 import pytest
 from sqlalchemy import event, text
 
+from catalog import answers, conversations, feedback, stores
+from catalog.blobs import BlobStore
 from catalog.database import Database
 from catalog.errors import ConfigurationError, ServiceUnavailable
-from tests.builders import a_store
+from catalog.models import DEFAULT_PROJECT
+from tests.builders import IDENTITY, a_file, a_record, a_store
 
 
 def impatient(url: Any) -> Database:
@@ -116,3 +120,19 @@ def test_nobody_waits_longer_for_a_turn_than_he_has_patience(database: Database)
         pass
     with database.turn("index", patience_s=60):
         pass
+
+
+def test_any_number_of_ids_can_be_named(database: Database, blobs: BlobStore) -> None:
+    """Drivers bound the variables of a statement: 32,766 in SQLite as it is built by default."""
+    file, store = a_file(database, blobs), a_store(database)
+    many = [f"file-{number}" for number in range(3000)]
+    with database.read() as session:
+        driver: Any = session.connection().connection.driver_connection
+        most = driver.setlimit(sqlite3.SQLITE_LIMIT_VARIABLE_NUMBER, 2000)
+        try:
+            assert conversations.existing_files(session, DEFAULT_PROJECT, [*many, file.id]) == {file.id}
+            assert answers.is_orphan(session, a_record(*many, file.id))
+            assert set(feedback.of_answers(session, [a_record(id=one) for one in many])) == set(many)
+            assert stores.check_usable(session, [*many, store.id], IDENTITY).unnoted == []
+        finally:
+            driver.setlimit(sqlite3.SQLITE_LIMIT_VARIABLE_NUMBER, most)

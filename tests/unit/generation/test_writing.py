@@ -1,6 +1,6 @@
 """Text leaves as it may: with markers read, links checked, and sentences without support treated as the policy says."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise
 
 import pytest
@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from catalog import documents
 from catalog.blobs import BlobStore
 from catalog.database import Database
+from catalog.models import Document
 from generation.backends.base import Finished, FinishReason, TextDelta, Usage
 from generation.citations import Citation
 from generation.claims import Doubt
@@ -93,6 +94,56 @@ def test_an_answer_with_support_is_the_same_under_every_policy(desk: Desk, polic
     assert writing.text == f"{CLEAN} The roof was covered with slate in 1907."
     assert [(c.number, c.index) for c in writing.citations] == [(1, 44), (2, 85)]
     assert (writing.unsupported, writing.dropped_sentences, writing.dropped_markers) == ([], 0, [])
+
+
+@pytest.mark.parametrize("policy", POLICIES)
+def test_a_document_that_goes_while_the_answer_is_written_leaves_no_footnote(desk: Desk, policy: Unsupported) -> None:
+    """Not of the whole answer: what was given out before is not there any more when it ends."""
+
+    def goes(pieces: Sequence[str]) -> Iterator[str]:
+        yield from pieces
+        with desk.database.write() as session:
+            documents.remove(desk.database, session, Document.id == desk.packed.sources[0].passage.chunk.document_id)
+
+    writing, _ = desk.write(goes([GOOD, " The roof was covered with slate in 1907 [2].", " "]), policy)
+    if policy is REFUSE:
+        assert (writing.text, writing.citations) == (REFUSAL_TEXT, [])
+    else:
+        assert [citation.source.number for citation in writing.citations] == [2]
+        assert writing.outcome is Outcome.ANSWERED
+    assert [writing.text[slice(*span)] for span in writing.unsupported] == ([CLEAN] if policy is FLAG else [])
+
+
+def test_an_answer_whose_every_document_goes_has_no_support(desk: Desk) -> None:
+    """Its words stay without a footnote, and its outcome says so."""
+
+    def goes() -> Iterator[str]:
+        yield f"{GOOD} And so on. "
+        with desk.database.write() as session:
+            documents.remove(desk.database, session, Document.id == desk.packed.sources[0].passage.chunk.document_id)
+
+    writing, events = desk.write(goes(), KEEP)
+    assert [event.quote for event in events if isinstance(event, Citation)] == [CLEAN]
+    assert (writing.citations, writing.outcome) == ([], Outcome.UNSUPPORTED)
+
+
+@pytest.mark.parametrize("policy", POLICIES)
+@pytest.mark.parametrize(
+    ("reason", "text", "outcome"),
+    [
+        (FinishReason.STOP, REFUSAL_TEXT, Outcome.NOT_IN_DOCUMENTS),
+        (FinishReason.LENGTH, "", Outcome.UNSUPPORTED),
+        (FinishReason.CANCELLED, "", Outcome.UNSUPPORTED),
+    ],
+)
+def test_an_answer_that_is_cut_before_its_first_word_is_no_refusal(
+    desk: Desk, policy: Unsupported, reason: FinishReason, text: str, outcome: Outcome
+) -> None:
+    """Nobody has said that the documents do not answer."""
+    writing = Writing(desk.database, desk.packed, unsupported=policy)
+    end = Finished(reason=reason, usage=Usage(input_tokens=1, output_tokens=0))
+    assert list(writing.run([TextDelta(text=" "), end])) == ([TextDelta(text=text)] if text else [])
+    assert (writing.text.strip(), writing.outcome) == (text, outcome)
 
 
 ROOF_CLAIM = "The roof was covered with slate in 1907."
