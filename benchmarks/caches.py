@@ -59,8 +59,7 @@ def _ingest(services: Services) -> Scope:
     options = SyncOptions(max_bytes=services.settings.max_file_bytes, prune=False)
     sync(catalog.database, catalog.blobs, store, LocalSource(_ROOT / "data" / "sample"), options)
     worker, stop = make_worker(services.settings, catalog, services.embedder, name="bench"), threading.Event()
-    while worker.run_one(stop):
-        pass
+    worker.work_off(stop)
     services.replica.catch_up()
     return Scope(vector_store_ids=frozenset([store.id]))
 

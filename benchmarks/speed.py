@@ -68,8 +68,7 @@ def _ingest(services: Services, table: Table) -> VectorStore:
     started, stop = time.perf_counter(), threading.Event()
     options = SyncOptions(max_bytes=services.settings.max_file_bytes, prune=False)
     entries = sync(catalog.database, catalog.blobs, store, LocalSource(_ROOT / "data" / "sample"), options).entries
-    while worker.run_one(stop):
-        pass
+    worker.work_off(stop)
     services.replica.catch_up()
     seconds = time.perf_counter() - started
     chunks = services.replica.index.count()

@@ -6,6 +6,7 @@ import secrets
 import socket
 import threading
 from collections.abc import Callable, Collection, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from itertools import groupby
 from pathlib import Path
@@ -33,6 +34,8 @@ LANES: Final = (Lane(by_age=True), Lane(max_bytes=16 * _MIB), Lane(max_bytes=_MI
 # Small files that are claimed together, to be embedded together: at most so many, and so many bytes in all.
 _BATCH_FILES: Final = 128
 _BATCH_BYTES: Final = 256 * 1024
+# Batches under way without lanes: while the model computes for one, the other is read, cut and published.
+_AT_ONCE: Final = 2
 # How often an idle worker looks for what has expired, and for blobs that no file needs.
 _SWEEP_INTERVAL_S: Final = 600.0
 # Rest after the database did not answer, or something went wrong that should not.
@@ -95,6 +98,20 @@ class Worker:
                     bell.wait(rings)
             if fault:
                 stop.wait(_PAUSE_S)
+
+    def work_off(self, stop: threading.Event, *, enough: Callable[[], bool] = lambda: False) -> None:
+        """Process what waits, two batches at once, until nothing does, or it is `enough`.
+
+        When `stop` is set, jobs that are under way go back to the queue at once.
+        """
+
+        def work() -> None:
+            while not stop.is_set() and not enough() and self.run_one(stop):
+                pass
+
+        with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="batch") as pool:
+            for worked in [pool.submit(work) for _ in range(_AT_ONCE)]:
+                worked.result()
 
     def run_one(self, stop: threading.Event, lane: Lane = ANY) -> bool:
         """Claim what comes next, one large file or several small ones, and process it; False when nothing waits."""

@@ -5,7 +5,6 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Container, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from typing import Final
 
@@ -48,8 +47,6 @@ _OLD_NEWS: Final = frozenset({Outcome.UNCHANGED, Outcome.SKIPPED})
 # How long the program looks away while other workers finish the last jobs.
 _IDLE_S: Final = 0.1
 _REFRESH_S: Final = 0.5
-# Batches under way: while the model computes for one, another is read, cut and published.
-_AT_ONCE: Final = 2
 
 
 @contextmanager
@@ -110,24 +107,14 @@ def process(settings: Settings, catalog: Catalog, embedder: Embedder, store: Vec
         _progress_bar(catalog, store, done),
     ):
         worker = make_worker(settings, catalog, embedder, name=name)
-
-        def work() -> None:
-            try:
-                while not stop.is_set() and not done.is_set():
-                    if worker.run_one(stop):
-                        continue
-                    # What it publishes would be refused: other workers, or the same command again, have the new model.
-                    with catalog.database.read() as session:
-                        embeddings.check_current(session, embedder.identity.key)
-                    if not _unfinished(catalog, store):
-                        break
-                    done.wait(_IDLE_S)
-            finally:
-                done.set()
-
-        with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="ingest") as pool:
-            for worked in [pool.submit(work) for _ in range(_AT_ONCE)]:
-                worked.result()
+        while not stop.is_set() and not done.is_set():
+            worker.work_off(stop, enough=done.is_set)
+            # What it publishes would be refused: other workers, or the same command once more, have the new model.
+            with catalog.database.read() as session:
+                embeddings.check_current(session, embedder.identity.key)
+            if not _unfinished(catalog, store):
+                break
+            done.wait(_IDLE_S)
     if stop.is_set():
         raise KeyboardInterrupt
 

@@ -51,9 +51,7 @@ class Footnote:
         options = SyncOptions(max_bytes=services.settings.max_file_bytes, prune=False)
         sync(catalog.database, catalog.blobs, store, LocalSource(documents), options)
         worker = make_worker(services.settings, catalog, services.embedder, name=STORE)
-        stop = threading.Event()
-        while worker.run_one(stop):
-            pass
+        worker.work_off(threading.Event())
         services.replica.catch_up()
         self._use(store.id)
 
