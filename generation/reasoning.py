@@ -16,11 +16,16 @@ class Reasoning:
         self.text = ""
 
     def answer(self, pieces: Iterator[TextDelta | Finished]) -> Iterator[TextDelta | Finished]:
-        """Yield the pieces behind the first mark, however it is cut up, and what is no text."""
-        is_behind = False
+        """Yield the pieces behind the first mark and the blanks that follow it, and what is no text."""
+        is_behind = has_begun = False
         for piece in pieces:
-            if isinstance(piece, Finished) or is_behind:
+            if isinstance(piece, Finished) or has_begun:
                 yield piece
+                continue
+            if is_behind:
+                if rest := piece.text.lstrip():
+                    has_begun = True
+                    yield TextDelta(text=rest)
                 continue
             # Enough of what came before to find a mark that is spread over several pieces.
             start = max(0, len(self.text) - len(self._mark) + 1)
@@ -31,4 +36,5 @@ class Reasoning:
                 rest = self.text[place + len(self._mark) :].lstrip()
                 self.text = self.text[:place].rstrip()
                 if rest:
+                    has_begun = True
                     yield TextDelta(text=rest)

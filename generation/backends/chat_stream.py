@@ -98,12 +98,17 @@ def parse_chunk(data: str) -> Chunk:
     if not isinstance(choices, list) or not all(isinstance(value, str | None) for value in (text, finish, reasoning)):
         raise _protocol_fault(f"its reply holds an event that is no part of a chat: {data[:_MAX_SHOWN_CHARS]!r}")
     return Chunk(
-        text=text,
-        reasoning=reasoning,
+        text=_whole(text),
+        reasoning=_whole(reasoning),
         calls=delta.get("tool_calls"),
         finish=finish,
         usage=parse_usage(event.get("usage")),
     )
+
+
+def _whole(text: str) -> str:
+    """Return `text` without halves of surrogate pairs: JSON can write one alone, and no stream of ours can."""
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
 def _mapping(value: Any) -> Mapping[str, Any]:

@@ -78,6 +78,8 @@ def test_any_number_of_comments_is_none_of_the_event() -> None:
         ({"choices": [{"delta": {"role": "assistant", "content": None}, "finish_reason": None}]}, Chunk()),
         ({"choices": [{"delta": {"reasoning_content": "Hm"}}]}, Chunk(reasoning="Hm")),
         ({"choices": [{"delta": {"reasoning": "Hm"}}]}, Chunk(reasoning="Hm")),
+        ({"choices": [{"delta": {"content": "a\ud83d"}}]}, Chunk(text="a\ufffd")),
+        ({"choices": [{"delta": {"content": "\ud83d\ude80"}}]}, Chunk(text="\U0001f680")),
         ({"choices": [{"delta": {}, "finish_reason": "stop"}]}, Chunk(finish="stop")),
         ({"choices": [], "usage": USAGE}, Chunk(usage=Usage(input_tokens=7, output_tokens=2, cached_tokens=4))),
         ({"choices": None, "usage": None}, Chunk()),
@@ -107,7 +109,7 @@ def test_no_event_breaks_the_reader(value: Any) -> None:
         found = parse_chunk(json.dumps(value))
     except UpstreamFault:
         return
-    assert isinstance(found.text, str)
+    assert isinstance(found.text.encode(), bytes)
     assert isinstance(found.finish, str | None)
 
 
