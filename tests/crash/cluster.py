@@ -12,6 +12,7 @@ from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, Final
 
 from sqlalchemy import func, select
@@ -59,13 +60,14 @@ class Cluster:
         workers: int = 1,
         **settings: Any,
     ) -> None:
-        """`folder`: holds the state folder `home`, the processes' temporary files and their logs.
+        """`folder`: holds the state folder `home` and the processes' logs.
 
         `database_url`: SQLite in the state folder unless `server` is given, whose first database is then the default.
         """
         self.folder, self.home = folder, folder / "home"
-        for path in (self.home, folder / "tmp"):
-            path.mkdir(parents=True, exist_ok=True)
+        self.home.mkdir(parents=True, exist_ok=True)
+        # A socket's path may have 107 characters, and a test's folder has most of them.
+        self._temporary = TemporaryDirectory(prefix="footnote-", ignore_cleanup_errors=True)
         self._mark = secrets.token_hex(8)
         self._given = {"embedding_backend": "hashing", "lease_s": LEASE_S} | settings
         self._server = server
@@ -215,6 +217,7 @@ class Cluster:
                 process.stdin.close()
         if "database" in vars(self):
             self.database.close()
+        self._temporary.cleanup()
 
     def leftovers(self) -> list[int]:
         """Return every process of this cluster that is alive, started by whomever."""
@@ -229,7 +232,7 @@ class Cluster:
 
     def environment(self, port: int = 0) -> dict[str, str]:
         given = environment(self.home, **self._given, port=port)
-        return given | {_MARK: self._mark, "TMPDIR": str(self.folder / "tmp")}
+        return given | {_MARK: self._mark, "TMPDIR": self._temporary.name}
 
     def _is_ready(self, service: Service) -> bool:
         self.check_alive()

@@ -27,12 +27,9 @@ def postgresql() -> Iterator[PostgreSQL]:
 def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Undisturbed]:
     """Yield what every round is compared with; on SQLite, whichever database the round is on."""
     cluster = Cluster(tmp_path_factory.mktemp("calm"))
-    # Each test process has a folder of its own in the folder of the run.
-    base = tmp_path_factory.getbasetemp()
-    run = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
     try:
         cluster.wait_until_ready()
-        yield Undisturbed(cluster, run / "outcomes")
+        yield Undisturbed(cluster)
         cluster.shut_down()
     finally:
         cluster.end()

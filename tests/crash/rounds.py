@@ -10,8 +10,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final, cast
 
-from filelock import FileLock
-
 from catalog import stores
 from catalog.errors import ServiceUnavailable
 from catalog.models import DEFAULT_PROJECT, VectorStore
@@ -33,19 +31,18 @@ _COMMAND_TIMEOUT_S: Final = 90.0
 class Undisturbed:
     """What each script ends with in peace, computed once: both databases have to end with the same."""
 
-    def __init__(self, calm: Cluster, outcomes: Path) -> None:
-        """`calm`: nothing ever happens to its processes. `outcomes`: a folder that other test processes may share."""
+    def __init__(self, calm: Cluster) -> None:
+        """`calm`: nothing ever happens to its processes."""
         self._calm = calm
-        self._folder = outcomes
-        self._folder.mkdir(exist_ok=True)
+        self._folder = calm.folder / "outcomes"
+        self._folder.mkdir()
 
     def outcome(self, seed: int) -> Outcome:
         """Return what script `seed` ends with."""
         path = self._folder / str(seed)
-        with FileLock(f"{path}.lock"):
-            if not path.exists():
-                path.write_bytes(pickle.dumps(self.outcome_of([without_command(step) for step in make_script(seed)])))
-            return cast(Outcome, pickle.loads(path.read_bytes()))
+        if not path.exists():
+            path.write_bytes(pickle.dumps(self.outcome_of([without_command(step) for step in make_script(seed)])))
+        return cast(Outcome, pickle.loads(path.read_bytes()))
 
     def outcome_of(self, script: Sequence[Step]) -> Outcome:
         return run_script(self._calm, script, Disturber(self._calm, []))[0]

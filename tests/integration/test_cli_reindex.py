@@ -9,9 +9,9 @@ from catalog import embeddings
 from catalog.database import Database
 from catalog.models import Chunk, ChunkVectors, VectorStore
 from tests.integration import test_cli
-from tests.integration.test_cli import Command
+from tests.integration.conftest import Command
 
-command, folder = test_cli.command, test_cli.folder
+folder = test_cli.folder
 
 OLD, NEW = "hashing@256/64", "hashing@256/96"
 TO_NEW = ("reindex", "--model", "hashing", "--dimensions", "96", "--wait", "0")

@@ -11,8 +11,8 @@ import pytest
 
 from api.cli import documents
 from ingest.sources.local import LocalSource
-from tests.integration.conftest import HOUSE
-from tests.integration.test_cli import Command, command, folder, rows  # noqa: F401  (fixtures)
+from tests.integration.conftest import HOUSE, Command
+from tests.integration.test_cli import folder, rows  # noqa: F401  (a fixture)
 from tests.site import Page, Site, html, serving
 
 WATCH_TIMEOUT_S = 60.0
@@ -112,7 +112,7 @@ def test_a_store_of_another_folder_is_not_taken_over(command: Command, folder: P
     assert "Brandt" not in command("search", "boiler", "--store", "documents").out
 
 
-def test_a_site_is_followed(command: Command, site: Site, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: F811
+def test_a_site_is_followed(command: Command, site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its pages are found; what fails one day stays."""
     monkeypatch.setenv("FOOTNOTE_HTTP_ALLOWED_HOSTS", site.host)
     monkeypatch.setenv("FOOTNOTE_HTTP_PAUSE_S", "0")
@@ -139,7 +139,7 @@ def test_a_site_is_followed(command: Command, site: Site, monkeypatch: pytest.Mo
     assert "Brandt" not in command("search", "boiler in the cellar").out
 
 
-def test_a_host_that_is_not_allowed_is_a_stated_error(command: Command, site: Site) -> None:  # noqa: F811
+def test_a_host_that_is_not_allowed_is_a_stated_error(command: Command, site: Site) -> None:
     """The setting is named, and nothing is asked."""
     result = command("sync", f"{site.url}/docs/")
     assert result.status == 2
@@ -169,7 +169,7 @@ def test_members_of_an_archive_are_reported(command: Command, folder: Path) -> N
 
 
 def test_watching_follows_changes_and_outlives_failures(
-    command: Command,  # noqa: F811
+    command: Command,
     folder: Path,  # noqa: F811
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
@@ -204,7 +204,7 @@ def test_watching_follows_changes_and_outlives_failures(
     assert "2 of 2 files are searchable" in out
 
 
-def test_a_failure_at_the_start_ends_the_watch(command: Command, tmp_path: Path) -> None:  # noqa: F811
+def test_a_failure_at_the_start_ends_the_watch(command: Command, tmp_path: Path) -> None:
     """A misspelt folder is said at once."""
     assert command("sync", str(tmp_path / "nowhere"), "--watch").status == 2
 

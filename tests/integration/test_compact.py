@@ -10,13 +10,12 @@ from sqlalchemy import text
 from catalog.database import Database
 from tests.builders import lexical_traces
 from tests.integration import test_cli
-from tests.integration.conftest import running
-from tests.integration.test_cli import Command
+from tests.integration.conftest import Command, running
 from tests.postgresql import PostgreSQL, needs_postgresql
 
 MARKER = "Qworvexil83Tamdurok"
 
-command, folder = test_cli.command, test_cli.folder
+folder = test_cli.folder
 
 
 @pytest.fixture

@@ -17,11 +17,7 @@ from generation.answerer import AnswerRequest
 from retrieval.indexes.base import Scope
 from tests.builders import IDENTITY
 from tests.e2e.conftest import wait_until
-from tests.integration import test_cli
-from tests.integration.conftest import Footnote, running
-from tests.integration.test_cli import Command
-
-command = test_cli.command
+from tests.integration.conftest import Command, Footnote, running
 
 NEW = "hashing@256/96"
 TO_NEW = ("reindex", "--model", "hashing", "--dimensions", "96")

@@ -8,8 +8,7 @@ from pathlib import Path
 import pytest
 
 from catalog.errors import ServiceUnavailable
-from tests.integration.conftest import HOUSE, Footnote, StartFootnote, running
-from tests.integration.test_cli import Command, command  # noqa: F401
+from tests.integration.conftest import HOUSE, Command, Footnote, StartFootnote, running
 from tests.qdrant import Fault, QdrantServer, qdrant_server
 from tests.qdrant_engine import EngineClient
 
@@ -108,7 +107,7 @@ def on_qdrant(monkeypatch: pytest.MonkeyPatch, server: QdrantServer) -> None:
 
 
 @pytest.mark.usefixtures("on_qdrant")
-def test_fsck_compact_and_doctor_look_at_qdrant(command: Command, fresh: Footnote, server: QdrantServer) -> None:  # noqa: F811
+def test_fsck_compact_and_doctor_look_at_qdrant(command: Command, fresh: Footnote, server: QdrantServer) -> None:
     """A sound collection is clean; a lost one is a problem; the doctor names the index, and the reason it is down."""
     store = fresh.store(name="house")
     fresh.add(store)
@@ -128,7 +127,7 @@ def test_fsck_compact_and_doctor_look_at_qdrant(command: Command, fresh: Footnot
 
 
 @pytest.mark.usefixtures("on_qdrant")
-def test_another_embedding_model_has_another_collection(command: Command, fresh: Footnote) -> None:  # noqa: F811
+def test_another_embedding_model_has_another_collection(command: Command, fresh: Footnote) -> None:
     """It is filled before the switch, and that of the model before is deleted with its vectors."""
     store = fresh.store()
     fresh.add(store)
