@@ -34,7 +34,7 @@ def footnote(server: ModelServer, start: StartFootnote) -> Iterator[Footnote]:
         generator_model=MODEL,
         profiles={
             "fluent": {"generator": "openai", "temperature": 0.3, "max_results": 1},
-            "fluent-strict": {"generator": "openai", "score_threshold": 0.9},
+            "fluent-strict": {"generator": "openai", "score_threshold": 0.5},
         },
     ) as footnote:
         yield footnote
