@@ -1,9 +1,11 @@
 """The service with a language model that searches itself: OpenAI's clients, the wire, records, caches and limits."""
 
 import json
+import threading
 from collections.abc import Iterator
 from typing import Any
 
+import httpx
 import pytest
 from openai import OpenAI
 from sqlalchemy import select
@@ -14,7 +16,7 @@ from generation.backends.chat_tools import message_object, tool_fields
 from generation.prompts import load_template
 from generation.replay import replay
 from tests.integration.conftest import HOUSE, Footnote, StartFootnote
-from tests.integration.test_background import listening, read_and_leave, wait_for
+from tests.integration.test_background import listening, wait_for
 from tests.integration.test_metrics import values
 from tests.model_server import MODEL, Exchange, ModelServer, calls, drops_after, says, stalls
 
@@ -245,11 +247,18 @@ def test_a_broken_answer_remembers_what_it_found(footnote: Footnote, store: str,
 
 def test_a_reader_that_goes_away_ends_the_loop(footnote: Footnote, store: str, server: ModelServer) -> None:
     """Also while the model thinks about its next call."""
-    server.deeds = [SEARCHES[0], stalls]
+    is_thinking = threading.Event()
+
+    def thinks(exchange: Exchange) -> None:
+        is_thinking.set()
+        stalls(exchange)
+
+    server.deeds = [SEARCHES[0], thinks]
+    body = {"input": QUESTION, "tools": tools(store), "stream": True}
     with listening(footnote) as port:
-        body = {"input": QUESTION, "tools": tools(store), "stream": True}
-        read_and_leave(port, body, until="response.file_search_call.completed")
-        assert server.hung_up.wait(10)
+        with httpx.stream("POST", f"http://127.0.0.1:{port}/v1/responses", json=body):
+            assert is_thinking.wait(30)
+        assert server.hung_up.wait(30)
 
 
 def test_a_background_answer_searches_too(footnote: Footnote, store: str, server: ModelServer) -> None:
